@@ -1,0 +1,113 @@
+# Short names for what CMake and the scripts of test/lib do. `make help` lists them.
+
+PRESET       ?= release
+SEEDS        ?= 1000
+FIRST_SEED   ?= 1
+FUZZ_SECONDS ?= 60
+PREFIX       ?= /usr/local
+BUILD        := build/$(PRESET)
+C_FILES       = $(shell find include src test bench -name '*.[ch]' 2>/dev/null)
+
+.PHONY: all build-all test check check-format check-warnings check-tidy check-cppcheck \
+        check-layers check-asan check-tsan format coverage fuzz sim bench soak install clean help
+
+all: $(BUILD)/build.ninja
+	@cmake --build $(BUILD) --target product
+	@if [ -x $(BUILD)/src/cli/sealmq ]; then ln -sfn $(PRESET)/src/cli/sealmq build/sealmq; fi
+
+$(BUILD)/build.ninja: CMakePresets.json
+	cmake --preset $(PRESET)
+
+# Configured anew each time, so that test dependencies installed since are found.
+build-all:
+	@cmake --preset $(PRESET) -DSEALMQ_REQUIRE_TESTS=ON >/dev/null
+	@cmake --build $(BUILD)
+	@if [ -x $(BUILD)/src/cli/sealmq ]; then ln -sfn $(PRESET)/src/cli/sealmq build/sealmq; fi
+
+test: build-all
+	@test/lib/run_tests --build $(BUILD)
+
+check: check-format check-warnings check-tidy check-cppcheck check-layers check-asan check-tsan
+	@echo "check: all held"
+
+check-format:
+	@clang-format --dry-run --Werror $(C_FILES)
+	@echo "check-format: $(words $(C_FILES)) files"
+
+format:
+	@clang-format -i $(C_FILES)
+
+check-warnings:
+	@cmake --preset gcc >/dev/null && cmake --build build/gcc
+	@cmake --preset clang >/dev/null && cmake --build build/clang
+
+check-tidy:
+	@cmake --preset clang >/dev/null
+	@run-clang-tidy -quiet -p build/clang "$(CURDIR)/src/.*\.c$$"
+
+check-cppcheck:
+	@cmake --preset clang >/dev/null
+	@mkdir -p build/cppcheck
+	@cppcheck --project=build/clang/compile_commands.json --file-filter='$(CURDIR)/src/*' \
+	    --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --quiet \
+	    --suppressions-list=test/lib/cppcheck-suppressions.txt --cppcheck-build-dir=build/cppcheck \
+	    -j $$(nproc)
+	@echo "check-cppcheck: clean"
+
+check-layers:
+	@$(MAKE) --no-print-directory all
+	@for check in includes symbols selftest; do test/lib/check_layers $$check --build $(BUILD) || exit 1; done
+
+check-asan:
+	@$(MAKE) --no-print-directory test PRESET=asan
+
+check-tsan:
+	@$(MAKE) --no-print-directory test PRESET=tsan
+
+coverage:
+	@$(MAKE) --no-print-directory test PRESET=coverage
+	@test/lib/show_coverage build/coverage
+
+fuzz:
+	@cmake --preset fuzz >/dev/null
+	@cmake --build build/fuzz
+	@test/lib/run_fuzzers build/fuzz $(FUZZ_SECONDS)
+
+sim: all
+	@$(BUILD)/src/cli/sealmq sim --seeds $(SEEDS) --first-seed $(FIRST_SEED)
+
+bench: all
+	@if [ -x bench/run ]; then bench/run $(BUILD)/src/cli/sealmq; else \
+	    echo "bench: nothing is measured yet. Response times, throughput and processor load under"; \
+	    echo "       load become meaningful, and get their programs in bench/, once the MQTT server"; \
+	    echo "       and the ledger are complete."; fi
+
+# What is too long for every change: many seeds, long fuzzing, the tests over and over.
+soak:
+	@$(MAKE) --no-print-directory sim SEEDS=$${SOAK_SEEDS:-50000} FIRST_SEED=$$(date +%s)
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$${SOAK_FUZZ_SECONDS:-900}
+	@for round in $$(seq $${SOAK_ROUNDS:-10}); do \
+	    echo "soak: round $$round"; \
+	    $(MAKE) --no-print-directory test PRESET=asan || exit 1; \
+	    $(MAKE) --no-print-directory test PRESET=tsan || exit 1; done
+
+install: all
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	@rm -rf build
+
+help:
+	@echo "make             build/sealmq, optimized, with symbols"
+	@echo "make test        unit, layer, fuzz corpus, simulator and integration tests (PRESET=$(PRESET))"
+	@echo "make check       what a change must pass: format, gcc and clang without warnings, clang-tidy,"
+	@echo "                 cppcheck, layers, the tests under address, undefined and thread sanitizers"
+	@echo "make format      clang-format over the tree"
+	@echo "make coverage    the tests, with the lines that they reach"
+	@echo "make fuzz        each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make sim         SEEDS=$(SEEDS) simulated clusters from FIRST_SEED=$(FIRST_SEED)"
+	@echo "make bench       measurements"
+	@echo "make soak        hours: many seeds, long fuzzing, tests over and over"
+	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
+	@echo "make clean       removes build/"
+	@echo "PRESET is one of dev, release, gcc, clang, asan, tsan, fuzz, coverage; all under build/."
