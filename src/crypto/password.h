@@ -1,0 +1,16 @@
+/* Password hashes: Argon2id in its own text form ($argon2id$v=19$...). Slow by design: never call
+ * these on a thread that serves connections. */
+#ifndef SEALMQ_CRYPTO_PASSWORD_H
+#define SEALMQ_CRYPTO_PASSWORD_H
+
+#include "base/bytes.h"
+
+#define PASSWORD_HASH_MAX 128
+
+/* SEALMQ_E_NOMEM. */
+SEALMQ_MUST_CHECK int password_hash(struct bytes password, char out[PASSWORD_HASH_MAX]);
+/* 0, SEALMQ_E_DENIED, or SEALMQ_E_PARSE when `hash` is not such a text or asks for more than
+ * 256 MiB or 10 passes, SEALMQ_E_NOMEM. */
+SEALMQ_MUST_CHECK int password_verify(const char *hash, struct bytes password);
+
+#endif
