@@ -1,0 +1,69 @@
+"""Fixtures of the integration tests; what they are made of is in test/lib/sealmq_testlib.py.
+
+A test has 120 seconds, or what @pytest.mark.limit_s(N) says.
+"""
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'lib'))
+import sealmq_testlib as lib  # noqa: E402
+
+DEFAULT_LIMIT_S = 120
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', f'limit_s(seconds): instead of {DEFAULT_LIMIT_S} s')
+
+
+@pytest.fixture(autouse=True)
+def time_limit(request):
+    """Ends a test that hangs, so that its processes are stopped and the next one runs."""
+    marker = request.node.get_closest_marker('limit_s')
+    limit_s = (marker.args[0] if marker else DEFAULT_LIMIT_S) * lib.PATIENCE
+
+    def over(_signal, _frame):
+        raise TimeoutError(f'the test took more than {limit_s:.0f} s')
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope='session')
+def sealmq_bin():
+    """The path of the program under test."""
+    return lib.program()
+
+
+@pytest.fixture
+def port():
+    """A free TCP port of 127.0.0.1. For more of them call lib.free_port()."""
+    return lib.free_port()
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Starts programs for one test and ends them after it, broken ones being a failure."""
+    started = lib.Processes(tmp_path / 'processes')
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def broker(processes):
+    """The port of a plain `sealmq broker` that takes anonymous clients."""
+    return processes.broker()[1]
+
+
+@pytest.fixture
+def connect(request):
+    """Makes MqttClients (same arguments) that are closed when the test ends."""
+    def make(*arguments, **options):
+        client = lib.MqttClient(*arguments, **options)
+        request.addfinalizer(client.close)
+        return client
+    return make
