@@ -39,7 +39,7 @@ static int take_flags(struct decode *d, struct mqtt_connect *out)
         return refuse_malformed(d);
     out->clean_start = (flags & FLAG_CLEAN_START) != 0;
     out->has_will = (flags & FLAG_WILL) != 0;
-    out->will_qos = (flags & FLAG_WILL_QOS) >> 3;
+    out->will_qos = (uint8_t)((flags & FLAG_WILL_QOS) >> 3);
     out->will_retain = (flags & FLAG_WILL_RETAIN) != 0;
     out->has_user_name = (flags & FLAG_USER_NAME) != 0;
     out->has_password = (flags & FLAG_PASSWORD) != 0;

@@ -6,7 +6,7 @@ enum publish_flag { FLAG_RETAIN = 0x01, FLAG_QOS = 0x06, FLAG_DUP = 0x08 };
 int decode_publish(struct decode *d, struct mqtt_publish *out)
 {
     out->dup = (d->flags & FLAG_DUP) != 0;
-    out->qos = (d->flags & FLAG_QOS) >> 1;
+    out->qos = (uint8_t)((d->flags & FLAG_QOS) >> 1);
     out->retain = (d->flags & FLAG_RETAIN) != 0;
     out->packet_id = 0;
     if (out->qos > 2) /* [MQTT-3.3.1-4] */

@@ -24,7 +24,7 @@ bool mqtt_filters_next(struct bytes *list, struct mqtt_filter *out)
     out->qos = options & OPTION_QOS;
     out->no_local = (options & OPTION_NO_LOCAL) != 0;
     out->retain_as_published = (options & OPTION_RETAIN_AS_PUBLISHED) != 0;
-    out->retain_handling = (options & OPTION_RETAIN_HANDLING) >> 4;
+    out->retain_handling = (uint8_t)((options & OPTION_RETAIN_HANDLING) >> 4);
     return true;
 }
 
