@@ -155,14 +155,26 @@ int base64_decode(struct bytes text, struct buf *out)
     return append_decoded(text, standard_digits, out);
 }
 
+static int decode_exact(struct bytes text, const char digits[64], uint8_t *out, size_t out_size)
+{
+    if (text.n % 4 == 1 || decoded_size(text.n) != out_size)
+        return SEALMQ_E_PARSE;
+    return decode_digits(text, digits, out);
+}
+
 int base64_decode_exact(struct bytes text, uint8_t *out, size_t out_size)
 {
-    if (!strip_padding(&text) || text.n % 4 == 1 || decoded_size(text.n) != out_size)
+    if (!strip_padding(&text))
         return SEALMQ_E_PARSE;
-    return decode_digits(text, standard_digits, out);
+    return decode_exact(text, standard_digits, out, out_size);
 }
 
 int base64url_decode(struct bytes text, struct buf *out)
 {
     return append_decoded(text, url_digits, out);
+}
+
+int base64url_decode_exact(struct bytes text, uint8_t *out, size_t out_size)
+{
+    return decode_exact(text, url_digits, out, out_size);
 }

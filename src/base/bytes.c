@@ -1,5 +1,7 @@
 #include "base/bytes.h"
 
+#include "base/assert.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,17 +47,18 @@ void buf_reset(struct buf *b)
     b->failed = 0;
 }
 
-/* Makes room for `n` more bytes. */
-static bool buf_reserve(struct buf *b, size_t n)
+/* Makes room for `n` more bytes, and for `spare` bytes behind them that the limit does not count.
+ * There is always some memory afterwards, so that a pointer to no bytes is a pointer too. */
+static bool buf_reserve(struct buf *b, size_t n, size_t spare)
 {
     if (b->failed != 0)
         return false;
-    if (n > SIZE_MAX - b->n || (b->limit != 0 && b->n + n > b->limit)) {
+    if (n > SIZE_MAX - spare - b->n || (b->limit != 0 && b->n + n > b->limit)) {
         b->failed = SEALMQ_E_LIMIT;
         return false;
     }
-    size_t want = b->n + n;
-    if (want <= b->capacity)
+    size_t want = b->n + n + spare;
+    if (want <= b->capacity && b->p != NULL)
         return true;
     size_t capacity = b->capacity < 64 ? 64 : b->capacity;
     while (capacity < want)
@@ -72,7 +75,7 @@ static bool buf_reserve(struct buf *b, size_t n)
 
 uint8_t *buf_extend(struct buf *b, size_t n)
 {
-    if (!buf_reserve(b, n))
+    if (!buf_reserve(b, n, 0))
         return NULL;
     uint8_t *p = b->p + b->n;
     b->n += n;
@@ -81,7 +84,7 @@ uint8_t *buf_extend(struct buf *b, size_t n)
 
 void buf_append(struct buf *b, const void *p, size_t n)
 {
-    if (n == 0 || !buf_reserve(b, n))
+    if (n == 0 || !buf_reserve(b, n, 0))
         return;
     memcpy(b->p + b->n, p, n);
     b->n += n;
@@ -154,7 +157,9 @@ void buf_printf(struct buf *b, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (n < 0 || !buf_reserve(b, (size_t)n + 1))
+    if (n < 0 && b->failed == 0)
+        b->failed = SEALMQ_E_NOMEM;
+    if (n < 0 || !buf_reserve(b, (size_t)n, 1))
         return;
     va_start(args, format);
     vsnprintf((char *)b->p + b->n, (size_t)n + 1, format, args);
@@ -164,6 +169,7 @@ void buf_printf(struct buf *b, const char *format, ...)
 
 void buf_consume(struct buf *b, size_t n)
 {
+    ASSERT(n <= b->n);
     if (n == 0)
         return;
     memmove(b->p, b->p + n, b->n - n);
@@ -172,7 +178,7 @@ void buf_consume(struct buf *b, size_t n)
 
 const char *buf_cstr(struct buf *b)
 {
-    if (!buf_reserve(b, 1))
+    if (!buf_reserve(b, 0, 1))
         return NULL;
     b->p[b->n] = '\0';
     return (const char *)b->p;

@@ -57,7 +57,9 @@ struct buf {
 };
 
 void buf_close(struct buf *b); /* frees, and makes it empty again */
-void buf_wipe(struct buf *b);  /* the same, but overwrites the bytes first: for secrets */
+/* The same, but overwrites the bytes first: for secrets. A buffer that grows leaves copies behind,
+ * so make room for a secret at once. */
+void buf_wipe(struct buf *b);
 void buf_reset(struct buf *b); /* length 0, no failure; keeps the memory */
 static inline struct bytes buf_bytes(const struct buf *b)
 {

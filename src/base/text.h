@@ -20,6 +20,7 @@ SEALMQ_MUST_CHECK int base64_decode_exact(struct bytes text, uint8_t *out, size_
 /* base64url without padding (RFC 4648 section 5), as JWS uses it. */
 void base64url_append(struct buf *out, struct bytes b);
 SEALMQ_MUST_CHECK int base64url_decode(struct bytes text, struct buf *out);
+SEALMQ_MUST_CHECK int base64url_decode_exact(struct bytes text, uint8_t *out, size_t out_size);
 
 /* Decimal digits only, no sign, no leading zero but "0" itself. SEALMQ_E_PARSE, SEALMQ_E_LIMIT. */
 SEALMQ_MUST_CHECK int u64_parse(struct bytes text, uint64_t *out);

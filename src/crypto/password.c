@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 _Static_assert(PASSWORD_HASH_MAX == crypto_pwhash_argon2id_STRBYTES, "libsodium's text form");
+_Static_assert(PASSWORD_SALT_SIZE == crypto_pwhash_argon2id_SALTBYTES, "libsodium's salt");
 
 /* What a new hash costs: RFC 9106 section 4, for memory-constrained environments. */
 #define HASH_PASSES       3
@@ -24,14 +25,33 @@ _Static_assert(PASSWORD_HASH_MAX == crypto_pwhash_argon2id_STRBYTES, "libsodium'
 /* libsodium's limit; MQTT's is lower. */
 #define PASSWORD_MAX_BYTES UINT32_MAX
 
-int password_hash(struct bytes password, char out[PASSWORD_HASH_MAX])
+static void append_base64(struct buf *out, struct bytes b)
 {
+    base64_append(out, b);
+    while (out->n != 0 && out->p[out->n - 1] == '=')
+        out->n--;
+}
+
+int password_hash(struct bytes password, const uint8_t salt[PASSWORD_SALT_SIZE],
+                  char out[PASSWORD_HASH_MAX])
+{
+    out[0] = '\0';
     if (password.n > PASSWORD_MAX_BYTES)
         return SEALMQ_E_ARG;
-    if (crypto_pwhash_argon2id_str(out, (const char *)password.p, password.n, HASH_PASSES,
-                                   HASH_MEMORY_BYTES) != 0)
+    uint8_t key[32];
+    if (crypto_pwhash(key, sizeof(key), (const char *)password.p, password.n, salt, HASH_PASSES,
+                      HASH_MEMORY_BYTES, crypto_pwhash_ALG_ARGON2ID13) != 0)
         return SEALMQ_E_NOMEM;
-    return 0;
+    struct buf text = {.limit = PASSWORD_HASH_MAX - 1};
+    buf_printf(&text, "$argon2id$v=19$m=%d,t=%d,p=1$", HASH_MEMORY_BYTES / 1024, HASH_PASSES);
+    append_base64(&text, bytes_of(salt, PASSWORD_SALT_SIZE));
+    buf_append_u8(&text, '$');
+    append_base64(&text, bytes_of(key, sizeof(key)));
+    int error = buf_status(&text);
+    if (error == 0)
+        error = bytes_to_cstr(buf_bytes(&text), out, PASSWORD_HASH_MAX);
+    buf_close(&text);
+    return error;
 }
 
 /* The part of *rest up to `end`, which must be there and is taken too; false when it is not. */

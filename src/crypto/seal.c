@@ -97,14 +97,15 @@ int seal_decrypt(const struct seal_key *key, const uint8_t nonce[SEAL_NONCE_SIZE
     if (plain_size > PLAIN_MAX)
         return SEALMQ_E_LIMIT;
     size_t start = out->n;
-    /* Never NULL on success, also for an empty text: then there is one byte of room to point at. */
-    uint8_t *p = buf_extend(out, plain_size + 1);
+    uint8_t *p = buf_extend(out, plain_size);
     if (p == NULL)
         return buf_status(out);
     int failed = crypto_aead_chacha20poly1305_ietf_decrypt(
         p, NULL, NULL, sealed.p, sealed.n, additional.p, additional.n, nonce, key->b);
-    out->n = failed != 0 ? start : start + plain_size;
-    return failed != 0 ? SEALMQ_E_CRYPTO : 0;
+    if (failed == 0)
+        return 0;
+    out->n = start;
+    return SEALMQ_E_CRYPTO;
 }
 
 void secret_wipe(void *p, size_t n)

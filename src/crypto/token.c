@@ -107,7 +107,7 @@ static int check_header(struct bytes text)
     error = json_member_string(header, "alg", &alg, NULL);
     if (error == 0 && strcmp(alg, "EdDSA") != 0)
         error = SEALMQ_E_PARSE;
-    if (error == 0 && cJSON_HasObjectItem(header, "crit"))
+    if (error == 0 && cJSON_GetObjectItemCaseSensitive(header, "crit") != NULL)
         error = SEALMQ_E_PARSE;
     if (error == 0 && cJSON_GetObjectItemCaseSensitive(header, "typ") != NULL) {
         error = json_member_string(header, "typ", &typ, NULL);
@@ -207,17 +207,10 @@ int token_parse(struct bytes text, struct token *out)
 
 static int check_signature(const struct parts *parts, const struct public_key *key)
 {
-    struct buf decoded = {.limit = SIGNATURE_SIZE + 2};
     struct signature signature;
-    int error = base64url_decode(parts->signature, &decoded);
-    if (error == SEALMQ_E_LIMIT || (error == 0 && decoded.n != SIGNATURE_SIZE))
-        error = SEALMQ_E_PARSE;
-    if (error == 0) {
-        memcpy(signature.b, decoded.p, SIGNATURE_SIZE);
-        error = sign_verify_raw(key, parts->signing_input, &signature);
-    }
-    buf_close(&decoded);
-    return error;
+    if (base64url_decode_exact(parts->signature, signature.b, sizeof(signature.b)) != 0)
+        return SEALMQ_E_PARSE;
+    return sign_verify_raw(key, parts->signing_input, &signature);
 }
 
 int token_verify(struct bytes text, const struct public_key *key, const char *network,
