@@ -1,0 +1,234 @@
+/* The MQTT server without I/O: sessions, subscriptions, retained messages, queues.
+ *
+ * A server is one or more shards. A shard is owned by one thread and shares nothing with the others
+ * but immutable, reference-counted messages. Every client id belongs to exactly one shard
+ * (broker_shard_of), so that take-over, session state and ordering are the business of one thread;
+ * the host brings a connection to the right shard after it has seen the CONNECT packet.
+ *
+ * What a shard has for the others (messages they have subscribers for, changes of interest, retained
+ * messages) it puts into parcels, one list for each other shard, which the host carries over in
+ * batches (broker_take_parcels, broker_deliver_parcels). The host must deliver what waits in a
+ * shard's mailbox before it gives the shard bytes that it read afterwards; so whoever has seen a
+ * SUBACK can rely on the subscription on every shard.
+ *
+ * The host drives a shard by its connections' bytes and by the time; the shard answers by appending
+ * to connections' outputs and listing the connections that have something to be written
+ * (broker_next_dirty). Nothing here blocks, reads clocks or makes randomness. Times are milliseconds
+ * of a monotonic clock. */
+#ifndef SEALMQ_BROKER_BROKER_H
+#define SEALMQ_BROKER_BROKER_H
+
+#include "base/bytes.h"
+#include "mqtt/packet.h"
+
+#include <stdatomic.h>
+
+struct broker;         /* one shard */
+struct broker_parcel;  /* a list of things for another shard */
+struct broker_message; /* one application message, immutable, reference-counted across threads */
+
+/* A connection as the host and the services name it; stays valid as a name after the connection has
+ * gone (calls with it then do nothing or give SEALMQ_E_CLOSED). Zero is no connection. */
+struct broker_conn {
+    uint32_t index;
+    uint32_t generation;
+};
+
+/* Limits, each with a default (broker_limits_default). A limit of 0 means none where it says so. */
+struct broker_limits {
+    uint32_t packet_bytes;         /* largest packet taken from a client */
+    uint32_t connections;          /* of this shard */
+    uint32_t sessions;             /* of this shard, connected or not */
+    uint32_t subscriptions;        /* per session */
+    uint32_t topic_levels;         /* of a topic or filter */
+    uint32_t topic_bytes;          /* of a topic or filter */
+    uint16_t receive_maximum;      /* QoS 1 and 2 messages a client may have unacknowledged */
+    uint16_t inflight;             /* the same towards a client, unless it asks for less */
+    uint16_t topic_aliases;        /* a client may use */
+    uint32_t queued_messages;      /* waiting in one session */
+    uint64_t queued_bytes;         /* the same in bytes */
+    uint64_t output_bytes;         /* unsent bytes of one connection before it is cut or QoS 0 dropped */
+    uint32_t retained_messages;    /* in all */
+    uint32_t session_expiry_max_s; /* longer wishes are shortened to this */
+    uint16_t keep_alive_max_s;     /* 0: any */
+    uint32_t connect_timeout_ms;   /* from opening to a complete CONNECT and its authentication */
+};
+void broker_limits_default(struct broker_limits *out);
+
+/* Who a connected client is. Set by the host's authentication. */
+enum broker_role {
+    BROKER_ROLE_ORDINARY,  /* governed by the ACL */
+    BROKER_ROLE_MEMBER,    /* an id with a registered key: its own id's topics only, see acl.h */
+    BROKER_ROLE_APPLICANT, /* an unknown id with a self-signed token: announce, key, and hints */
+    BROKER_ROLE_VALIDATOR, /* a node of the network: the chain's topics */
+    BROKER_ROLE_ADMIN,     /* an operator's key: queries and chain requests */
+};
+
+/* A client that asks to connect. All bytes are borrowed for the duration of the call. */
+struct broker_auth_request {
+    struct broker_conn conn;
+    enum mqtt_version version;
+    struct bytes client_id; /* as assigned, when the client sent none */
+    bool has_user_name, has_password;
+    struct bytes user_name, password;
+    const char *peer; /* where it comes from, for the log */
+};
+
+struct broker_grant {
+    uint8_t reason;            /* an mqtt_reason; MQTT_REASON_SUCCESS lets it in */
+    const char *reason_string; /* for people, or NULL; copied */
+    enum broker_role role;
+    struct bytes user_name; /* for the ACL; copied */
+};
+
+enum broker_access { BROKER_READ, BROKER_WRITE, BROKER_SUBSCRIBE };
+
+/* What authorization is asked. */
+struct broker_subject {
+    enum broker_role role;
+    struct bytes client_id;
+    struct bytes user_name;
+    bool is_anonymous;
+};
+
+/* A PUBLISH that a service looks at before it is routed. Borrowed for the call. */
+struct broker_publish {
+    struct broker_conn conn;
+    struct bytes client_id;
+    struct bytes user_name;
+    enum broker_role role;
+    enum mqtt_version version;
+    struct bytes topic; /* alias resolved */
+    struct bytes payload;
+    struct mqtt_props props;
+    uint8_t qos;
+    bool retain;
+};
+
+enum broker_verdict {
+    BROKER_ROUTE, /* not for the service: route as usual */
+    BROKER_TAKEN, /* the service has it; acknowledge now with *reason */
+    BROKER_DEFER, /* the service has it and will call broker_acknowledge() with *ticket */
+};
+
+/* The host's side. All are called on the shard's thread, from inside the calls below; they may call
+ * broker_publish, broker_reply and broker_acknowledge, but no other function of this header. */
+struct broker_host {
+    void *context;
+    /* A CONNECT is complete: the host must call broker_authenticated() now or later. The client's
+     * further input waits until then. */
+    void (*authenticate)(void *context, const struct broker_auth_request *request);
+    /* Whether `subject` may access `topic` (a filter for BROKER_SUBSCRIBE). */
+    bool (*authorize)(void *context, const struct broker_subject *subject,
+                      enum broker_access access, struct bytes topic);
+    /* The seam to the services above; NULL when there are none. */
+    enum broker_verdict (*publish)(void *context, const struct broker_publish *in,
+                                   uint64_t ticket, uint8_t *reason);
+    /* A client has come or gone, for logs and services; `reason` as MQTT reason. May be NULL. */
+    void (*connected)(void *context, struct broker_conn conn, const struct broker_subject *subject,
+                      const char *peer);
+    void (*disconnected)(void *context, struct broker_conn conn,
+                         const struct broker_subject *subject, const char *peer, uint8_t reason,
+                         const char *words);
+};
+
+struct broker_options {
+    struct broker_host host; /* copied */
+    struct broker_limits limits;
+    unsigned shard, shards;             /* this one's index, and how many there are (1 to 64) */
+    _Atomic uint64_t *retained_counter; /* one for all shards: orders retained messages */
+    uint64_t seed;                      /* random: makes assigned client ids and hash keys */
+};
+
+SEALMQ_MUST_CHECK int broker_new(const struct broker_options *options, struct broker **out);
+void broker_free(struct broker *broker);
+
+/* The shard that owns a client id. Same answer on every shard and in every run. */
+unsigned broker_shard_of(struct bytes client_id, unsigned shards);
+
+/* A new connection. `host_data` comes back from broker_conn_data; `peer` is copied.
+ * SEALMQ_E_LIMIT: close it. */
+SEALMQ_MUST_CHECK int broker_open(struct broker *broker, void *host_data, const char *peer,
+                                  uint64_t now_ms, struct broker_conn *out);
+void *broker_conn_data(struct broker *broker, struct broker_conn conn);
+
+/* Bytes that were read. Takes whole packets; *consumed tells how many bytes it is done with: the
+ * rest must be given again, with more behind it. Also stops (consuming less than all whole packets)
+ * while authentication is under way or the client's output is over its limit; the connection is
+ * listed dirty when it can go on (see broker_conn_wants_input). Returns 0; SEALMQ_E_CLOSED when
+ * no more input is wanted because the connection is to be closed (write what is left first). */
+SEALMQ_MUST_CHECK int broker_input(struct broker *broker, struct broker_conn conn, struct bytes in,
+                                   uint64_t now_ms, size_t *consumed);
+bool broker_conn_wants_input(struct broker *broker, struct broker_conn conn);
+
+/* The peer or the network has ended the connection (publishes the will as the protocol says). After
+ * this, the name is void. Must be called once for every opened connection, also after a close that
+ * the shard asked for. */
+void broker_closed(struct broker *broker, struct broker_conn conn, uint64_t now_ms);
+
+void broker_authenticated(struct broker *broker, struct broker_conn conn,
+                          const struct broker_grant *grant, uint64_t now_ms);
+
+/* Completes a deferred PUBLISH. Acknowledgements leave in the order of the PUBLISH packets, so one
+ * that is early waits for those before it. */
+void broker_acknowledge(struct broker *broker, struct broker_conn conn, uint64_t ticket,
+                        uint8_t reason);
+
+/* Messages from inside. */
+struct broker_outgoing {
+    struct bytes topic;
+    struct bytes payload;
+    struct bytes props; /* property list as made by mqtt_props_append, or empty */
+    uint8_t qos;
+    bool retain;
+};
+/* To all who have subscribed, on all shards. */
+SEALMQ_MUST_CHECK int broker_publish(struct broker *broker, const struct broker_outgoing *message,
+                                     uint64_t now_ms);
+/* To one connected client, whether it has subscribed to the topic or not, at QoS min(qos, 1). */
+SEALMQ_MUST_CHECK int broker_reply(struct broker *broker, struct broker_conn conn,
+                                   const struct broker_outgoing *message, uint64_t now_ms);
+/* The connection of a client of this shard; SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int broker_find(struct broker *broker, struct bytes client_id,
+                                  struct broker_conn *out);
+/* Sends DISCONNECT (5.0) with the reason and closes. */
+void broker_disconnect(struct broker *broker, struct broker_conn conn, uint8_t reason,
+                       const char *words, uint64_t now_ms);
+
+/* Keep alive, expiry, will delays. Call at or after broker_deadline (UINT64_MAX: nothing due). */
+void broker_tick(struct broker *broker, uint64_t now_ms);
+uint64_t broker_deadline(const struct broker *broker);
+
+/* The next connection that has output, wants closing or can take input again; false when none is
+ * left. A connection is listed once until it is taken from the list. */
+bool broker_next_dirty(struct broker *broker, struct broker_conn *out);
+
+/* What is to be written next: fills up to `most` pieces, valid until the next call for this shard;
+ * returns how many. *closing tells whether to close once all output is written. */
+struct broker_piece {
+    const void *p;
+    size_t n;
+};
+size_t broker_output(struct broker *broker, struct broker_conn conn, struct broker_piece *pieces,
+                     size_t most, bool *closing);
+/* `n` bytes of it were written. */
+void broker_output_written(struct broker *broker, struct broker_conn conn, size_t n);
+
+/* Parcels for shard `to`, or NULL; ownership moves to the caller, and by delivering to the other
+ * shard. broker_parcels_free is for those that cannot be delivered any more. */
+struct broker_parcel *broker_take_parcels(struct broker *broker, unsigned to);
+void broker_deliver_parcels(struct broker *broker, struct broker_parcel *parcels, uint64_t now_ms);
+void broker_parcels_free(struct broker_parcel *parcels);
+
+/* Counters since the start, and gauges. */
+struct broker_stats {
+    uint64_t connections, connections_total, connects_refused_total;
+    uint64_t sessions, subscriptions, retained;
+    uint64_t packets_in_total, packets_malformed_total;
+    uint64_t publishes_in_total, publishes_out_total, publishes_dropped_total;
+    uint64_t publishes_denied_total;
+    uint64_t bytes_in_total, bytes_out_total;
+};
+void broker_stats_get(const struct broker *broker, struct broker_stats *out);
+
+#endif

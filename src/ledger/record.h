@@ -1,0 +1,26 @@
+/* A record: one data item written to the chain,
+ * "<gateway id>/<device id>/<item number>/<timestamp>/<value>"; the gateway id has a slash of its
+ * own, the value is last and may hold slashes. */
+#ifndef SEALMQ_LEDGER_RECORD_H
+#define SEALMQ_LEDGER_RECORD_H
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "crypto/hash.h"
+
+/* Borrowed strings. */
+struct record {
+    struct bytes gateway;
+    struct bytes device;
+    uint32_t num; /* 1 and up */
+    int64_t time_us;
+    struct bytes value;
+};
+
+void record_format(const struct record *record, struct buf *out);
+/* SEALMQ_E_PARSE, SEALMQ_E_LIMIT. Only the canonical form is taken. */
+SEALMQ_MUST_CHECK int record_parse(struct bytes text, struct record *out);
+/* Leaf hash of the text form: the leaf of a request's tree of records. */
+SEALMQ_MUST_CHECK int record_leaf(const struct record *record, struct hash *out);
+
+#endif

@@ -1,0 +1,142 @@
+/* Block write requests: what members and operators ask the chain to record.
+ *
+ * On the wire (all numbers big-endian):
+ *   request   = str32 head || signatures || beside
+ *   head      = u8 version (1) || u8 kind || str8 sender || u64 number || body
+ *   signatures= u8 count || count * (str8 signer || 64 bytes)
+ * The signatures cover the head, with label REQUEST_LABEL and the genesis hash. The request's leaf in
+ * its block is SHA-256(0x00 || str32 head || signatures); that is the *request hash*.
+ *
+ * Bodies and what travels beside them:
+ *   DATA      u32 records || records root || u64 from || u64 to || u32 leaves || interval root
+ *     beside: records * (str16 text) || leaves * (u64 n || u8 status || str8 node || 32 bytes)
+ *     The history interval covers capture numbers from..to (empty when to == from - 1): first, in
+ *     ascending order, leaves below `from` that resolve pending ones, then one for each number.
+ *     A request may have no records.
+ *   DESCRIBE  u16 items || items * (u32 num || str8 device || str8 service || str8 name ||
+ *             u8 datatype || str8 unit)
+ *   REGISTER  str8 id || u8 role || 32 bytes public key
+ *   REVOKE    str8 id || str8 reason
+ * A sender of DATA and DESCRIBE is a gateway and signs alone. REGISTER and REVOKE are sent by an
+ * admin ("admin/<name>"), and need as many admins' signatures as the genesis demands. */
+#ifndef SEALMQ_LEDGER_REQUEST_H
+#define SEALMQ_LEDGER_REQUEST_H
+
+#include "base/limits.h"
+#include "crypto/sign.h"
+#include "ledger/record.h"
+#include "ledger/row.h"
+
+#define REQUEST_LABEL "sealmq/request/1"
+
+enum request_kind { REQUEST_DATA = 1, REQUEST_DESCRIBE, REQUEST_REGISTER, REQUEST_REVOKE };
+const char *request_kind_name(enum request_kind kind); /* "data", ... */
+
+enum member_role { MEMBER_GATEWAY = 1, MEMBER_VALIDATOR = 2 };
+
+enum leaf_status { LEAF_ACKNOWLEDGED = 1, LEAF_DROPPED, LEAF_PENDING };
+
+struct interval_leaf {
+    uint64_t n;
+    enum leaf_status status;
+    struct bytes node; /* who acknowledged; empty unless ACKNOWLEDGED */
+    struct hash report;
+};
+
+struct item {
+    uint32_t num;
+    struct bytes device, service, name, unit;
+    enum datatype type;
+};
+
+/* A decoded request: a view that borrows from the wire bytes. Counted lists are checked when
+ * decoded and walked with the iterators below. */
+struct request {
+    struct bytes wire; /* all of it */
+    struct bytes leaf; /* str32 head || signatures: what is hashed */
+    struct bytes head;
+    struct hash hash; /* the request hash */
+    enum request_kind kind;
+    struct bytes sender;
+    uint64_t number; /* 1 and up */
+    uint8_t signature_count;
+    struct bytes signatures; /* walk with request_signatures_next */
+    union {
+        struct {
+            uint32_t record_count, leaf_count;
+            struct hash records_root, interval_root;
+            uint64_t from, to;
+            struct bytes records; /* beside; walk with request_records_next */
+            struct bytes leaves;  /* beside; walk with request_leaves_next */
+        } data;
+        struct {
+            uint16_t item_count;
+            struct bytes items;
+        } describe;
+        struct {
+            struct bytes id;
+            enum member_role role;
+            struct public_key key;
+        } register_;
+        struct {
+            struct bytes id, reason;
+        } revoke;
+    };
+};
+
+bool request_signatures_next(struct bytes *list, struct bytes *signer, struct signature *out);
+bool request_records_next(struct bytes *list, struct bytes *text);
+bool request_leaves_next(struct bytes *list, struct interval_leaf *out);
+bool request_items_next(struct bytes *list, struct item *out);
+
+/* Decodes and checks all that can be told from the request alone, the roots of what travels beside
+ * it included: syntax, limits, order of leaves, records' gateway equal to the sender, names. Not:
+ * signatures and what the state knows. `wire` is borrowed by *out. SEALMQ_E_PARSE, _SHORT,
+ * _VERSION, _LIMIT, _HASH (a root), _COUNT, _TYPE. */
+SEALMQ_MUST_CHECK int request_decode(struct bytes wire, struct request *out);
+
+/* Checks one signature of the request. */
+SEALMQ_MUST_CHECK int request_verify(const struct request *request, const struct public_key *key,
+                                     const struct hash *genesis,
+                                     const struct signature *signature);
+
+/* Making requests. The results are whole wire forms with one signature, appended to `out`. */
+struct request_data {
+    struct bytes sender;
+    uint64_t number;
+    const struct record *records;
+    size_t record_count;
+    uint64_t from, to;
+    const struct interval_leaf *leaves;
+    size_t leaf_count;
+};
+SEALMQ_MUST_CHECK int request_make_data(const struct request_data *data,
+                                        const struct sign_key *key, const struct hash *genesis,
+                                        struct buf *out);
+SEALMQ_MUST_CHECK int request_make_describe(struct bytes sender, uint64_t number,
+                                            const struct item *items, size_t item_count,
+                                            const struct sign_key *key,
+                                            const struct hash *genesis, struct buf *out);
+SEALMQ_MUST_CHECK int request_make_register(struct bytes sender, uint64_t number, struct bytes id,
+                                            enum member_role role, const struct public_key *key_of,
+                                            const struct sign_key *key,
+                                            const struct hash *genesis, struct buf *out);
+SEALMQ_MUST_CHECK int request_make_revoke(struct bytes sender, uint64_t number, struct bytes id,
+                                          struct bytes reason, const struct sign_key *key,
+                                          const struct hash *genesis, struct buf *out);
+/* Adds one more admin's signature to an existing wire form. */
+SEALMQ_MUST_CHECK int request_cosign(struct bytes wire, struct bytes signer,
+                                     const struct sign_key *key, const struct hash *genesis,
+                                     struct buf *out);
+
+/* The JSON form of DATA and DESCRIBE requests, as gateways send it to a node (design: "Block write
+ * request"): records as text, "sign", "topic", "request", "interval" with "leaves"; DESCRIBE has
+ * "items" instead. The number, signature and roots decide; code, count, msg, eventtime are checked
+ * for form. request_from_json appends the wire form. `reply_topic` (may be NULL) takes the reply
+ * topic, capacity TOPIC_MAX_BYTES + 1. The item->service grouping comes from `service_of`, which
+ * may be NULL (then one service "" per device). */
+SEALMQ_MUST_CHECK int request_to_json(struct bytes wire, struct bytes reply_topic, int64_t now_us,
+                                      struct buf *out);
+SEALMQ_MUST_CHECK int request_from_json(struct bytes json, struct buf *wire, char *reply_topic);
+
+#endif

@@ -1,0 +1,41 @@
+/* The authenticated map behind the state root: a binary radix tree over SHA-256 of the keys, in
+ * which only branching points are nodes.
+ *
+ *   leaf   = SHA-256(0x00 || SHA-256(key) || SHA-256(value))
+ *   branch = SHA-256(0x01 || bit position (1 byte) || left || right)
+ *   root of the empty map: 32 zero bytes
+ *
+ * The bit position is that of the first bit in which the keys below differ, counted from the most
+ * significant bit of the first byte; left has a 0 there. The shape depends on the set of keys alone,
+ * so every node computes the same root whatever the order of changes. */
+#ifndef SEALMQ_LEDGER_STATETREE_H
+#define SEALMQ_LEDGER_STATETREE_H
+
+#include "crypto/hash.h"
+
+struct statetree;
+
+struct statetree_path {
+    size_t n;
+    struct {
+        uint8_t bit;
+        struct hash sibling;
+    } steps[256]; /* from the leaf upwards: bit falls strictly */
+};
+
+SEALMQ_MUST_CHECK int statetree_new(struct statetree **out);
+void statetree_free(struct statetree *tree);
+/* Sets or replaces; value_hash is SHA-256 of the value. */
+SEALMQ_MUST_CHECK int statetree_set(struct statetree *tree, struct bytes key, struct bytes value);
+/* Removes; not there is fine. Never fails. */
+void statetree_remove(struct statetree *tree, struct bytes key);
+void statetree_root(struct statetree *tree, struct hash *out);
+/* SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int statetree_prove(struct statetree *tree, struct bytes key,
+                                      struct statetree_path *out);
+SEALMQ_MUST_CHECK int statetree_verify(struct bytes key, struct bytes value,
+                                       const struct statetree_path *path, const struct hash *root);
+void statetree_path_encode(const struct statetree_path *path, struct buf *out);
+SEALMQ_MUST_CHECK int statetree_path_decode(struct reader *r, struct statetree_path *out);
+
+#endif

@@ -1,0 +1,87 @@
+/* The MQTT server with its sockets: workers, each a thread with its own libuv loop, its shard of the
+ * broker (broker/broker.h) and its own connections.
+ *
+ * Life of a connection: accepted on any worker; its bytes are gathered there until the CONNECT
+ * packet is whole (or the time is up); then the socket and the bytes move to the worker that owns
+ * the client id, which serves it from then on. Sockets are watched with uv_poll, read until they
+ * would block or a budget is used up, and written once per loop turn with one writev.
+ *
+ * Threads: net_server_new/start/stop/free are for the owner's thread; net_worker_post is for any
+ * thread; everything else says where it is called. */
+#ifndef SEALMQ_NET_SERVER_H
+#define SEALMQ_NET_SERVER_H
+
+#include "broker/broker.h"
+
+#include <uv.h>
+
+struct net_server;
+struct net_worker;
+
+struct net_listener {
+    const char *address; /* numeric, "127.0.0.1" or "::"; copied */
+    uint16_t port;       /* 0: any free one, see net_server_port */
+};
+
+/* What the program above does with connections and messages. `worker_context` is what worker_start
+ * gave. All are called on the worker's thread. */
+struct net_app {
+    void *context;
+    /* Once on each worker's thread before it serves. May be NULL; then worker_context is context. */
+    int (*worker_start)(void *context, struct net_worker *worker, void **worker_context);
+    void (*worker_stop)(void *worker_context);
+    /* As in struct broker_host, with the worker's context. `authenticate` answers with
+     * net_worker_authenticated(), at once or later from the same worker. */
+    void (*authenticate)(void *worker_context, const struct broker_auth_request *request);
+    bool (*authorize)(void *worker_context, const struct broker_subject *subject,
+                      enum broker_access access, struct bytes topic);
+    enum broker_verdict (*publish)(void *worker_context, const struct broker_publish *in,
+                                   uint64_t ticket, uint8_t *reason);
+    void (*connected)(void *worker_context, struct broker_conn conn,
+                      const struct broker_subject *subject, const char *peer);
+    void (*disconnected)(void *worker_context, struct broker_conn conn,
+                         const struct broker_subject *subject, const char *peer, uint8_t reason,
+                         const char *words);
+};
+
+struct net_server_options {
+    unsigned workers; /* 0: one for each processor, at most 16 */
+    const struct net_listener *listeners;
+    size_t listener_count;
+    struct broker_limits limits;
+    struct net_app app;
+};
+
+/* Binds the listeners (so that errors show before anything runs), but serves nothing yet.
+ * SEALMQ_E_IO with words in `why` ("127.0.0.1:1883: address already in use"), SEALMQ_E_ARG. */
+SEALMQ_MUST_CHECK int net_server_new(const struct net_server_options *options,
+                                     struct net_server **out, char *why, size_t why_size);
+SEALMQ_MUST_CHECK int net_server_start(struct net_server *server);
+/* The port a listener is bound to. */
+uint16_t net_server_port(const struct net_server *server, size_t listener);
+/* Ends serving: clients of 5.0 get DISCONNECT (server shutting down), output is written for at most
+ * `drain_ms`, threads are joined. */
+void net_server_stop(struct net_server *server, unsigned drain_ms);
+void net_server_free(struct net_server *server);
+
+unsigned net_server_workers(const struct net_server *server);
+struct net_worker *net_server_worker(struct net_server *server, unsigned index);
+/* The worker that owns a client id. */
+struct net_worker *net_server_owner(struct net_server *server, struct bytes client_id);
+/* Sum over the workers' counters, each as of its last loop turn. */
+void net_server_stats(struct net_server *server, struct broker_stats *out);
+
+/* Runs fn(worker_context, arg) on the worker's thread, soon, in the order of posting from one
+ * thread. From any thread. SEALMQ_E_CLOSED when the worker has stopped (fn will not run). */
+SEALMQ_MUST_CHECK int net_worker_post(struct net_worker *worker,
+                                      void (*fn)(void *worker_context, void *arg), void *arg);
+unsigned net_worker_index(const struct net_worker *worker);
+
+/* On the worker's own thread only: its loop, its shard, and the monotonic time of this turn. */
+uv_loop_t *net_worker_loop(struct net_worker *worker);
+struct broker *net_worker_broker(struct net_worker *worker);
+uint64_t net_worker_now_ms(const struct net_worker *worker);
+void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,
+                              const struct broker_grant *grant);
+
+#endif

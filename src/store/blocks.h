@@ -1,0 +1,65 @@
+/* The block store: SQLite file blocks.db with blocks, commit certificates, checkpoints and the PBFT
+ * slots, written in one transaction. Open with any SQLite tool:
+ *   blocks(height PRIMARY KEY, header_hash, header, body, certificate, time_us, requests, records)
+ *   checkpoints(size PRIMARY KEY, note)    slots(slot PRIMARY KEY, bytes)    meta(key, value)
+ * One thread at a time, except that another connection may read (WAL). */
+#ifndef SEALMQ_STORE_BLOCKS_H
+#define SEALMQ_STORE_BLOCKS_H
+
+#include "ledger/block.h"
+#include "ledger/chain.h"
+
+#define BLOCK_STORE_SLOTS 8
+
+struct block_store;
+
+enum block_store_mode {
+    BLOCK_STORE_CREATE, /* a new one for this genesis; SEALMQ_E_EXISTS */
+    BLOCK_STORE_WRITE,  /* SEALMQ_E_NOTFOUND, SEALMQ_E_NETWORK (another genesis) */
+    BLOCK_STORE_READ,
+};
+
+/* `folder` holds blocks.db. SEALMQ_E_IO, _FULL, _CORRUPT, with words that name the file in `why`. */
+SEALMQ_MUST_CHECK int block_store_open(const char *folder, enum block_store_mode mode,
+                                       const struct hash *genesis, struct block_store **out,
+                                       char *why, size_t why_size);
+void block_store_close(struct block_store *store);
+
+/* One atomic durable step: everything between begin and commit. */
+SEALMQ_MUST_CHECK int block_store_begin(struct block_store *store);
+SEALMQ_MUST_CHECK int block_store_put_block(struct block_store *store, struct bytes block,
+                                            struct bytes certificate);
+SEALMQ_MUST_CHECK int block_store_put_checkpoint(struct block_store *store, uint64_t size,
+                                                 struct bytes note);
+SEALMQ_MUST_CHECK int block_store_put_slot(struct block_store *store, int slot,
+                                           struct bytes bytes); /* empty: remove */
+SEALMQ_MUST_CHECK int block_store_commit(struct block_store *store);
+void block_store_rollback(struct block_store *store);
+
+/* Reading. Results are appended to the buffers (certificate may be NULL). SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int block_store_tip(struct block_store *store, uint64_t *height);
+SEALMQ_MUST_CHECK int block_store_get(struct block_store *store, uint64_t height,
+                                      struct buf *block, struct buf *certificate);
+/* The newest checkpoint, or the first whose size is at least min_size. */
+SEALMQ_MUST_CHECK int block_store_checkpoint_newest(struct block_store *store, struct buf *note);
+SEALMQ_MUST_CHECK int block_store_checkpoint_from(struct block_store *store, uint64_t min_size,
+                                                  struct buf *note);
+SEALMQ_MUST_CHECK int block_store_get_slot(struct block_store *store, int slot, struct buf *out);
+/* Where a request was recorded: index(sender, number) -> height, index in block. */
+SEALMQ_MUST_CHECK int block_store_find_request(struct block_store *store, struct bytes sender,
+                                               uint64_t number, uint64_t *height,
+                                               uint32_t *index);
+/* Which DATA request's interval has a leaf for (gateway, n): the last one that does. */
+SEALMQ_MUST_CHECK int block_store_find_leaf(struct block_store *store, struct bytes gateway,
+                                            uint64_t n, uint64_t *height, uint32_t *request_index,
+                                            uint32_t *leaf_index);
+
+/* Rebuilds the chain from the store, checking every block and its certificate; `progress` may be
+ * NULL. On SEALMQ_E_CORRUPT `why` names the height. */
+SEALMQ_MUST_CHECK int block_store_load_chain(struct block_store *store,
+                                             const struct genesis *genesis, struct chain **out,
+                                             void (*progress)(void *context, uint64_t height,
+                                                              uint64_t tip),
+                                             void *context, char *why, size_t why_size);
+
+#endif
