@@ -22,13 +22,18 @@
 #define JSON_VALUES_MAX  (1024 * 1024) /* each costs some 80 bytes when parsed */
 
 /* One block write request, and one block. */
-#define REQUEST_RECORDS_MAX 4096
-#define REQUEST_LEAVES_MAX  65536 /* leaves of a history interval */
-#define REQUEST_BYTES_MAX   (4 * 1024 * 1024)
-#define REQUEST_WINDOW      64 /* request numbers a sender may be ahead of its oldest gap */
-#define BLOCK_REQUESTS_MAX  4096
-#define BLOCK_BYTES_MAX     (8 * 1024 * 1024) /* requests of a block; one request always fits */
-#define PENDING_MAX         4096              /* reports of one gateway pending on the chain */
+#define REQUEST_RECORDS_MAX    4096
+#define REQUEST_LEAVES_MAX     65536 /* leaves of a history interval */
+#define REQUEST_ITEMS_MAX      1024  /* items that one request describes */
+#define REQUEST_BYTES_MAX      (4 * 1024 * 1024)
+#define REQUEST_WINDOW         64 /* request numbers a sender may be ahead of its oldest gap */
+#define BLOCK_REQUESTS_MAX     4096
+#define BLOCK_BYTES_MAX        (8 * 1024 * 1024) /* requests of a block; one request always fits */
+#define PENDING_MAX            4096              /* reports of one gateway pending on the chain */
+#define GATEWAY_ITEMS_MAX      16384             /* items that one gateway may describe, ever */
+#define SEQUENCE_MAX           INT64_MAX /* request and capture numbers: databases sign theirs */
+#define DIFFICULTY_MAX         48        /* leading zero bits: more is not work but a standstill */
+#define ANCHOR_INTERVAL_MAX_MS (24 * 60 * 60 * 1000)
 
 /* Waiting requests: count and bytes, in all and of one sender. */
 #define MEMPOOL_REQUESTS_MAX        65536
