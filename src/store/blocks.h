@@ -54,10 +54,11 @@ SEALMQ_MUST_CHECK int block_store_find_leaf(struct block_store *store, struct by
                                             uint64_t n, uint64_t *height, uint32_t *request_index,
                                             uint32_t *leaf_index);
 
-/* Rebuilds the chain from the store, checking every block and its certificate; `progress` may be
- * NULL. On SEALMQ_E_CORRUPT `why` names the height. */
+/* Rebuilds the chain from the store up to height `until` (UINT64_MAX: to the tip), checking every
+ * block and its certificate; `progress` may be NULL. On SEALMQ_E_CORRUPT `why` names the height. */
 SEALMQ_MUST_CHECK int block_store_load_chain(struct block_store *store,
-                                             const struct genesis *genesis, struct chain **out,
+                                             const struct genesis *genesis, uint64_t until,
+                                             struct chain **out,
                                              void (*progress)(void *context, uint64_t height,
                                                               uint64_t tip),
                                              void *context, char *why, size_t why_size);
