@@ -48,7 +48,7 @@ check-tidy:
 check-cppcheck:
 	@cmake --preset clang >/dev/null
 	@mkdir -p build/cppcheck
-	@cppcheck --project=build/clang/compile_commands.json --file-filter='$(CURDIR)/src/*' \
+	@cppcheck --project=build/clang/compile_commands.json --file-filter='src/*' \
 	    --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --quiet \
 	    --suppressions-list=test/lib/cppcheck-suppressions.txt --cppcheck-build-dir=build/cppcheck \
 	    -j $$(nproc)
