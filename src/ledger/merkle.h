@@ -1,5 +1,5 @@
-/* Merkle trees as RFC 6962 section 2.1 / RFC 9162: SHA-256, leaves 0x00, nodes 0x01; the root of the
- * empty tree is SHA-256(""). */
+/* Merkle trees as RFC 6962 section 2.1 / RFC 9162: SHA-256, leaves 0x00, nodes 0x01; the root of
+ * the empty tree is SHA-256(""). */
 #ifndef SEALMQ_LEDGER_MERKLE_H
 #define SEALMQ_LEDGER_MERKLE_H
 

@@ -6,8 +6,8 @@
  *   root of the empty map: 32 zero bytes
  *
  * The bit position is that of the first bit in which the keys below differ, counted from the most
- * significant bit of the first byte; left has a 0 there. The shape depends on the set of keys alone,
- * so every node computes the same root whatever the order of changes. */
+ * significant bit of the first byte; left has a 0 there. The shape depends on the set of keys
+ * alone, so every node computes the same root whatever the order of changes. */
 #ifndef SEALMQ_LEDGER_STATETREE_H
 #define SEALMQ_LEDGER_STATETREE_H
 
@@ -15,17 +15,21 @@
 
 struct statetree;
 
+#define STATETREE_DEPTH_MAX 256
+
+/* On the wire: u16 n || n * (u8 bit || 32 bytes). */
 struct statetree_path {
     size_t n;
     struct {
         uint8_t bit;
         struct hash sibling;
-    } steps[256]; /* from the leaf upwards: bit falls strictly */
+    } steps[STATETREE_DEPTH_MAX]; /* from the leaf upwards: bit falls strictly */
 };
 
 SEALMQ_MUST_CHECK int statetree_new(struct statetree **out);
 void statetree_free(struct statetree *tree);
-/* Sets or replaces; value_hash is SHA-256 of the value. */
+/* Sets or replaces. SEALMQ_E_NOMEM, SEALMQ_E_LIMIT (2^30 entries); never fails while the tree holds
+ * fewer entries than it once did, so that changes can be undone in reverse. */
 SEALMQ_MUST_CHECK int statetree_set(struct statetree *tree, struct bytes key, struct bytes value);
 /* Removes; not there is fine. Never fails. */
 void statetree_remove(struct statetree *tree, struct bytes key);
@@ -33,9 +37,11 @@ void statetree_root(struct statetree *tree, struct hash *out);
 /* SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int statetree_prove(struct statetree *tree, struct bytes key,
                                       struct statetree_path *out);
+/* 0, SEALMQ_E_HASH, or SEALMQ_E_PARSE when the path's bits do not fall. */
 SEALMQ_MUST_CHECK int statetree_verify(struct bytes key, struct bytes value,
                                        const struct statetree_path *path, const struct hash *root);
 void statetree_path_encode(const struct statetree_path *path, struct buf *out);
+/* SEALMQ_E_SHORT, _LIMIT, _PARSE; the reader's status too. */
 SEALMQ_MUST_CHECK int statetree_path_decode(struct reader *r, struct statetree_path *out);
 
 #endif
