@@ -1,0 +1,49 @@
+/* A node's configuration: a YAML file. Paths in it are relative to the file's folder.
+ *
+ *   id: broker/a
+ *   genesis: genesis.json
+ *   key: broker-a.key
+ *   data: data
+ *   listeners:
+ *     - address: 127.0.0.1
+ *       port: 1883
+ *   passwords: passwords      # optional: log-in by password
+ *   acl: acl                  # optional: without it, reading verified/# is allowed
+ *   anonymous: false          # optional: log-in without a password; loopback listeners only
+ *   workers: 2                # optional: I/O threads; one for each processor
+ *   session_life: 86400       # optional: seconds a gateway's session key lives
+ *   view_timeout: 1000        # optional: milliseconds without a block before the view changes
+ */
+#ifndef SEALMQ_CONFIG_NODE_CONFIG_H
+#define SEALMQ_CONFIG_NODE_CONFIG_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "store/file.h"
+
+#define NODE_LISTENERS_MAX 8
+
+struct node_listener {
+    char *address;
+    uint16_t port;
+};
+
+struct node_config {
+    char *id;
+    char *genesis, *key, *data; /* as written */
+    struct node_listener *listeners;
+    unsigned listeners_count;
+    char *passwords, *acl; /* or NULL */
+    bool anonymous;
+    unsigned workers;
+    uint32_t session_life;
+    uint32_t view_timeout;
+};
+
+/* Reads and checks a file. SEALMQ_E_NOTFOUND, SEALMQ_E_CONFIG; `why` names file, line and mend as
+ * far as they can be told. The result is freed with node_config_free. */
+SEALMQ_MUST_CHECK int node_config_read(const char *path, struct node_config **out, char *why,
+                                       size_t why_size);
+void node_config_free(struct node_config *config);
+
+#endif

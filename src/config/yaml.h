@@ -1,0 +1,15 @@
+/* YAML files read by a schema (libcyaml), with errors for people. */
+#ifndef SEALMQ_CONFIG_YAML_H
+#define SEALMQ_CONFIG_YAML_H
+
+#include "base/error.h"
+
+#include <cyaml/cyaml.h>
+
+/* Reads `path` (at most 1 MiB) by the schema of a mapping behind a pointer. SEALMQ_E_NOTFOUND, _IO,
+ * _CONFIG with "path:line:column: words" in `why`. Free with yaml_free. */
+SEALMQ_MUST_CHECK int yaml_read(const char *path, const cyaml_schema_value_t *schema, void **out,
+                                char *why, size_t why_size);
+void yaml_free(const cyaml_schema_value_t *schema, void *data);
+
+#endif
