@@ -1,5 +1,5 @@
-/* The MQTT server with its sockets: workers, each a thread with its own libuv loop, its shard of the
- * broker (broker/broker.h) and its own connections.
+/* The MQTT server with its sockets: workers, each a thread with its own libuv loop, its shard of
+ * the broker (broker/broker.h) and its own connections.
  *
  * Life of a connection: accepted on any worker; its bytes are gathered there until the CONNECT
  * packet is whole (or the time is up); then the socket and the bytes move to the worker that owns
@@ -27,7 +27,8 @@ struct net_listener {
  * gave. All are called on the worker's thread. */
 struct net_app {
     void *context;
-    /* Once on each worker's thread before it serves. May be NULL; then worker_context is context. */
+    /* Once on each worker's thread before it serves. May be NULL; then worker_context is context.
+     */
     int (*worker_start)(void *context, struct net_worker *worker, void **worker_context);
     void (*worker_stop)(void *worker_context);
     /* As in struct broker_host, with the worker's context. `authenticate` answers with
