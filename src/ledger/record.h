@@ -8,7 +8,12 @@
 #include "base/text.h"
 #include "crypto/hash.h"
 
-/* Borrowed strings. */
+/* The longest text of a record. */
+#define RECORD_TEXT_MAX                                                                            \
+    (ID_MAX + 1 + NAME_MAX_BYTES + 1 + 10 + 1 + (EVENTTIME_MAX - 1) + 1 + VALUE_MAX_BYTES)
+
+/* Borrowed strings. The value is UTF-8 without NUL; whether it fits the item's type is not known
+ * here. */
 struct record {
     struct bytes gateway;
     struct bytes device;
@@ -17,10 +22,12 @@ struct record {
     struct bytes value;
 };
 
+/* Appended. */
 void record_format(const struct record *record, struct buf *out);
 /* SEALMQ_E_PARSE, SEALMQ_E_LIMIT. Only the canonical form is taken. */
 SEALMQ_MUST_CHECK int record_parse(struct bytes text, struct record *out);
-/* Leaf hash of the text form: the leaf of a request's tree of records. */
+/* Leaf hash of the text form: the leaf of a request's tree of records. SEALMQ_E_PARSE or
+ * SEALMQ_E_LIMIT when the record has no text that parses, SEALMQ_E_NOMEM. */
 SEALMQ_MUST_CHECK int record_leaf(const struct record *record, struct hash *out);
 
 #endif
