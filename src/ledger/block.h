@@ -28,7 +28,9 @@ struct block_header {
     uint64_t nonce;
 };
 
+/* Appends. The strings must be within their sizes; what would not decode is not checked here. */
 void header_encode(const struct block_header *header, struct buf *out);
+/* SEALMQ_E_PARSE, _SHORT, _VERSION, _LIMIT. */
 SEALMQ_MUST_CHECK int header_decode(struct bytes wire, struct block_header *out);
 void header_hash(struct bytes wire, struct hash *out);
 bool header_meets_difficulty(const struct hash *header_hash, uint8_t bits);
@@ -43,13 +45,24 @@ struct block {
     struct bytes requests; /* walk with block_requests_next */
 };
 
-/* Syntax, limits, the requests root; not the requests' own syntax. */
+/* Longest wire form: header, count, and requests with their lengths (BLOCK_BYTES_MAX). */
+#define BLOCK_WIRE_MAX (2 + HEADER_MAX + 4 + BLOCK_BYTES_MAX)
+
+/* Syntax, limits, the requests root; not the requests' own syntax. `wire` is borrowed by *out.
+ * SEALMQ_E_PARSE, _SHORT, _VERSION, _LIMIT, _COUNT (header and body differ), _HASH (the root). */
 SEALMQ_MUST_CHECK int block_decode(struct bytes wire, struct block *out);
 bool block_requests_next(struct bytes *list, struct bytes *request_wire);
+/* What one request of `n` bytes takes of BLOCK_BYTES_MAX. */
+static inline size_t block_request_size(size_t n)
+{
+    return n + 4;
+}
 /* Puts header and requests (wire forms) together. The header's requests and requests_root are
- * filled in; its other fields are the caller's. SEALMQ_E_LIMIT. */
+ * filled in; its other fields are the caller's. On an error nothing is appended. SEALMQ_E_LIMIT,
+ * what block_decode says of the result, or the status of `out`. */
 SEALMQ_MUST_CHECK int block_encode(struct block_header *header, const struct bytes *requests,
                                    size_t n, struct buf *out);
+/* The block at height 0: no requests, no proposer, no work. Check the status of `out`. */
 void genesis_block(const struct genesis *genesis, const struct hash *state_root, struct buf *out);
 
 /* One validator's vote, as signed: validators hash || u64 view || u64 height || header hash. */
@@ -79,8 +92,8 @@ struct certificate {
 };
 void certificate_encode(const struct certificate *certificate, struct buf *out);
 SEALMQ_MUST_CHECK int certificate_decode(struct bytes wire, struct certificate *out);
-/* Whether it has a quorum of valid votes of `label` by members of the set. SEALMQ_E_COUNT,
- * SEALMQ_E_SIGNATURE, SEALMQ_E_UNKNOWN. */
+/* Whether it has a quorum of valid votes of `label` by members of the set, and no invalid one.
+ * SEALMQ_E_COUNT (too few, or one twice), SEALMQ_E_SIGNATURE, SEALMQ_E_UNKNOWN (no such member). */
 SEALMQ_MUST_CHECK int certificate_verify(const struct certificate *certificate, const char *label,
                                          const struct validator_set *set,
                                          const struct hash *genesis);

@@ -6,8 +6,8 @@
 #include "base/limits.h"
 #include "crypto/sign.h"
 
-/* A validator's keys: its own, and the two derived from it for checkpoints (purposes LOG_KEY_PURPOSE
- * and COSIGNER_KEY_PURPOSE of sign_key_derive). */
+/* A validator's keys: its own, and the two derived from it for checkpoints (purposes
+ * LOG_KEY_PURPOSE and COSIGNER_KEY_PURPOSE of sign_key_derive). */
 #define LOG_KEY_PURPOSE      "sealmq/log-key/1"
 #define COSIGNER_KEY_PURPOSE "sealmq/cosigner-key/1"
 
@@ -43,13 +43,30 @@ struct genesis {
     struct hash hash; /* of the canonical form */
 };
 
-/* SEALMQ_E_PARSE, _LIMIT...; `why` gets words that name the member. Checks ids, uniqueness, counts. */
+/* The canonical form (docs/spec/genesis.md), whose SHA-256 is the genesis hash:
+ *   genesis    = "sealmq/genesis/1" || 0x00 || str8 network || i64 created_us || validators ||
+ *                admins || parameters
+ *   validators = u8 n || n * (str8 id || 32 key || 32 log key || 32 cosigner key || str8 url)
+ *   admins     = u8 threshold || u8 n || n * (str8 id || 32 key)
+ *   parameters = u8 difficulty || u32 anchor_interval_ms
+ * Validators and admins are in ascending order of their ids. */
+void genesis_encode(const struct genesis *genesis, struct buf *out);
+void validator_set_encode(const struct validator_set *set, struct buf *out);
+void genesis_admins_encode(const struct genesis *genesis, struct buf *out);
+void genesis_parameters_encode(const struct genesis_parameters *parameters, struct buf *out);
+
+/* Reads the JSON form and seals it. SEALMQ_E_PARSE, _LIMIT, _EXISTS (an id or key twice), _NOMEM;
+ * `why` gets words that name the member. Members that are not known are refused: a misspelt one
+ * must not change what a network is. */
 SEALMQ_MUST_CHECK int genesis_parse(struct bytes json, struct genesis *out, char *why,
                                     size_t why_size);
-/* Fills hash; sorts validators; the same checks. */
+/* Sorts validators and admins by id, checks ids, keys, counts and parameters, and fills in the
+ * hash. */
 SEALMQ_MUST_CHECK int genesis_seal(struct genesis *genesis, char *why, size_t why_size);
+/* Appends the JSON form, indented for people; what genesis_parse reads. */
 SEALMQ_MUST_CHECK int genesis_format(const struct genesis *genesis, struct buf *json);
 
+/* SHA-256("sealmq/validators/1" || 0x00 || validators). */
 void validator_set_hash(const struct validator_set *set, struct hash *out);
 /* Index, or -1. */
 int validator_set_find(const struct validator_set *set, struct bytes id);

@@ -4,8 +4,8 @@
  *   request   = str32 head || signatures || beside
  *   head      = u8 version (1) || u8 kind || str8 sender || u64 number || body
  *   signatures= u8 count || count * (str8 signer || 64 bytes)
- * The signatures cover the head, with label REQUEST_LABEL and the genesis hash. The request's leaf in
- * its block is SHA-256(0x00 || str32 head || signatures); that is the *request hash*.
+ * The signatures cover the head, with label REQUEST_LABEL and the genesis hash. The request's leaf
+ * in its block is SHA-256(0x00 || str32 head || signatures); that is the *request hash*.
  *
  * Bodies and what travels beside them:
  *   DATA      u32 records || records root || u64 from || u64 to || u32 leaves || interval root
@@ -17,8 +17,10 @@
  *             u8 datatype || str8 unit)
  *   REGISTER  str8 id || u8 role || 32 bytes public key
  *   REVOKE    str8 id || str8 reason
+ * Items are in ascending order of num, and no two have device, service and name the same.
  * A sender of DATA and DESCRIBE is a gateway and signs alone. REGISTER and REVOKE are sent by an
- * admin ("admin/<name>"), and need as many admins' signatures as the genesis demands. */
+ * admin ("admin/<name>"), and need as many admins' signatures as the genesis demands, the sender's
+ * among them, in ascending order of the signers' ids. Numbers are 1 to SEQUENCE_MAX. */
 #ifndef SEALMQ_LEDGER_REQUEST_H
 #define SEALMQ_LEDGER_REQUEST_H
 
@@ -84,6 +86,7 @@ struct request {
     };
 };
 
+/* Walking a checked list: false at its end. */
 bool request_signatures_next(struct bytes *list, struct bytes *signer, struct signature *out);
 bool request_records_next(struct bytes *list, struct bytes *text);
 bool request_leaves_next(struct bytes *list, struct interval_leaf *out);
@@ -94,13 +97,25 @@ bool request_items_next(struct bytes *list, struct item *out);
  * signatures and what the state knows. `wire` is borrowed by *out. SEALMQ_E_PARSE, _SHORT,
  * _VERSION, _LIMIT, _HASH (a root), _COUNT, _TYPE. */
 SEALMQ_MUST_CHECK int request_decode(struct bytes wire, struct request *out);
+/* The same for the leaf form alone, where nothing travels beside (proofs): `wire`, `records` and
+ * `leaves` are empty in *out, and their roots are unchecked claims. */
+SEALMQ_MUST_CHECK int request_decode_leaf(struct bytes leaf, struct request *out);
+/* The leaf form that a wire form starts with; checks no more than its framing. */
+SEALMQ_MUST_CHECK int request_leaf_of(struct bytes wire, struct bytes *leaf);
+
+/* One leaf of a history interval: u64 n || u8 status || str8 node || 32 bytes. Its hash in the
+ * interval's tree is that of an RFC 6962 leaf. */
+void interval_leaf_encode(const struct interval_leaf *leaf, struct buf *out);
+/* The node is borrowed. Syntax alone; a bad one marks the reader. */
+void interval_leaf_read(struct reader *r, struct interval_leaf *out);
 
 /* Checks one signature of the request. */
 SEALMQ_MUST_CHECK int request_verify(const struct request *request, const struct public_key *key,
-                                     const struct hash *genesis,
-                                     const struct signature *signature);
+                                     const struct hash *genesis, const struct signature *signature);
 
-/* Making requests. The results are whole wire forms with one signature, appended to `out`. */
+/* Making requests. The results are whole wire forms with one signature, appended to `out`; what
+ * would not decode is refused with the error that decoding it gives, and `out` left as it was.
+ * Items may be given in any order. */
 struct request_data {
     struct bytes sender;
     uint64_t number;
@@ -110,21 +125,21 @@ struct request_data {
     const struct interval_leaf *leaves;
     size_t leaf_count;
 };
-SEALMQ_MUST_CHECK int request_make_data(const struct request_data *data,
-                                        const struct sign_key *key, const struct hash *genesis,
-                                        struct buf *out);
+SEALMQ_MUST_CHECK int request_make_data(const struct request_data *data, const struct sign_key *key,
+                                        const struct hash *genesis, struct buf *out);
 SEALMQ_MUST_CHECK int request_make_describe(struct bytes sender, uint64_t number,
                                             const struct item *items, size_t item_count,
-                                            const struct sign_key *key,
-                                            const struct hash *genesis, struct buf *out);
+                                            const struct sign_key *key, const struct hash *genesis,
+                                            struct buf *out);
 SEALMQ_MUST_CHECK int request_make_register(struct bytes sender, uint64_t number, struct bytes id,
                                             enum member_role role, const struct public_key *key_of,
-                                            const struct sign_key *key,
-                                            const struct hash *genesis, struct buf *out);
+                                            const struct sign_key *key, const struct hash *genesis,
+                                            struct buf *out);
 SEALMQ_MUST_CHECK int request_make_revoke(struct bytes sender, uint64_t number, struct bytes id,
                                           struct bytes reason, const struct sign_key *key,
                                           const struct hash *genesis, struct buf *out);
-/* Adds one more admin's signature to an existing wire form. */
+/* Appends to `out` an existing wire form with one more admin's signature. SEALMQ_E_EXISTS when the
+ * signer has signed it already. */
 SEALMQ_MUST_CHECK int request_cosign(struct bytes wire, struct bytes signer,
                                      const struct sign_key *key, const struct hash *genesis,
                                      struct buf *out);
