@@ -38,8 +38,8 @@ format:
 	@clang-format -i $(C_FILES)
 
 check-warnings:
-	@cmake --preset gcc >/dev/null && cmake --build build/gcc
-	@cmake --preset clang >/dev/null && cmake --build build/clang
+	@cmake --preset gcc >/dev/null && cmake --build build/gcc -- -k 0
+	@cmake --preset clang >/dev/null && cmake --build build/clang -- -k 0
 
 check-tidy:
 	@cmake --preset clang >/dev/null
