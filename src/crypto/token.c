@@ -2,12 +2,10 @@
  * checked: the algorithm is fixed, and the key is the one that the caller has for `iss`. */
 #include "crypto/token.h"
 
-#include "base/assert.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "base/text.h"
 
-#include <stdio.h>
 #include <strings.h>
 
 static const char header_json[] = "{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}";
@@ -39,19 +37,26 @@ int token_make(const struct token *token, const struct sign_key *key, struct buf
         return SEALMQ_E_ARG;
 
     /* No member needs escaping: their alphabets were just checked. */
-    char claims[512];
-    int n = snprintf(claims, sizeof(claims),
-                     "{\"iss\":\"%s\",\"aud\":\"%s:%s\",\"iat\":%lld,\"exp\":%lld,\"jti\":\"%s\"}",
-                     token->iss, token->network, token->node, (long long)token->iat,
-                     (long long)token->exp, token->jti);
-    ASSERT(n > 0 && (size_t)n < sizeof(claims));
+    struct buf claims = {0};
+    buf_printf(&claims,
+               "{\"iss\":\"%s\",\"aud\":\"%s:%s\",\"iat\":%lld,\"exp\":%lld,\"jti\":\"%s\"",
+               token->iss, token->network, token->node, (long long)token->iat,
+               (long long)token->exp, token->jti);
+    if (token->has_key) {
+        buf_append_cstr(&claims, ",\"key\":\"");
+        base64url_append(&claims, bytes_of(token->key.b, sizeof(token->key.b)));
+        buf_append_u8(&claims, '"');
+    }
+    buf_append_u8(&claims, '}');
 
     size_t start = out->n;
     base64url_append(out, bytes_str(header_json));
     buf_append_u8(out, '.');
-    base64url_append(out, bytes_of(claims, (size_t)n));
-    if (buf_status(out) != 0)
-        return buf_status(out);
+    base64url_append(out, buf_bytes(&claims));
+    int error = buf_status(&claims) != 0 ? buf_status(&claims) : buf_status(out);
+    buf_close(&claims);
+    if (error != 0)
+        return error;
     struct signature signature;
     sign_raw(key, bytes_of(out->p + start, out->n - start), &signature);
     buf_append_u8(out, '.');
@@ -152,6 +157,18 @@ static int read_time(const cJSON *claims, const char *name, int64_t *out)
     return error;
 }
 
+static int read_key(const cJSON *claims, struct token *out)
+{
+    const char *key;
+    if (cJSON_GetObjectItemCaseSensitive(claims, "key") == NULL)
+        return 0;
+    int error = json_member_string(claims, "key", &key, NULL);
+    if (error == 0)
+        error = base64url_decode_exact(bytes_str(key), out->key.b, sizeof(out->key.b));
+    out->has_key = error == 0;
+    return error;
+}
+
 static int read_claims(const cJSON *claims, struct token *out, int64_t *not_before)
 {
     const char *iss, *jti;
@@ -175,6 +192,8 @@ static int read_claims(const cJSON *claims, struct token *out, int64_t *not_befo
         error = SEALMQ_E_PARSE;
     if (error == 0)
         error = bytes_to_cstr(bytes_str(jti), out->jti, sizeof(out->jti));
+    if (error == 0)
+        error = read_key(claims, out);
     return error;
 }
 

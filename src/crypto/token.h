@@ -19,6 +19,10 @@ struct token {
     char node[ID_MAX + 1];       /* or "*" */
     int64_t iat, exp;            /* seconds since 1970 */
     char jti[TOKEN_JTI_MAX + 1]; /* [A-Za-z0-9_-]{16,43} */
+    /* Claim "key", base64url: the issuer's own public key, for an id that is not registered yet.
+     * It proves possession of the key and nothing more. */
+    bool has_key;
+    struct public_key key;
 };
 
 /* Appends the token as text. SEALMQ_E_ARG when a member is malformed. */
