@@ -122,21 +122,21 @@ static inline bool take_varint(struct bytes *in, uint32_t *out)
 /* Takes the property list of a 5.0 packet of type `owner` (or MQTT_WILL) and checks it whole. The
  * properties that occur are set in *seen, one bit for each identifier. An empty list, and nothing
  * taken, in 3.1.1. */
-SEALMQ_MUST_CHECK int decode_props(struct decode *d, unsigned owner, struct mqtt_props *out,
-                                   uint64_t *seen);
+SEALMQ_MUST_CHECK int mqtt_decode_props(struct decode *d, unsigned owner, struct mqtt_props *out,
+                                        uint64_t *seen);
 #define SEEN(seen, id) (((seen) >> (id)&1) != 0)
 
 /* Whether a packet of this type and direction may carry this reason code in 5.0 (`place` as made by
  * decode_place). */
-bool reason_is_allowed(uint8_t reason, uint32_t place);
+bool mqtt_reason_is_allowed(uint8_t reason, uint32_t place);
 
-SEALMQ_MUST_CHECK int decode_connect(struct decode *d, struct mqtt_connect *out);
-SEALMQ_MUST_CHECK int decode_connack(struct decode *d, struct mqtt_connack *out);
-SEALMQ_MUST_CHECK int decode_publish(struct decode *d, struct mqtt_publish *out);
-SEALMQ_MUST_CHECK int decode_ack(struct decode *d, struct mqtt_ack *out);
-SEALMQ_MUST_CHECK int decode_subscribe(struct decode *d, struct mqtt_subscribe *out);
-SEALMQ_MUST_CHECK int decode_unsubscribe(struct decode *d, struct mqtt_unsubscribe *out);
-SEALMQ_MUST_CHECK int decode_suback(struct decode *d, struct mqtt_suback *out);
-SEALMQ_MUST_CHECK int decode_end(struct decode *d, struct mqtt_end *out);
+SEALMQ_MUST_CHECK int mqtt_decode_connect(struct decode *d, struct mqtt_connect *out);
+SEALMQ_MUST_CHECK int mqtt_decode_connack(struct decode *d, struct mqtt_connack *out);
+SEALMQ_MUST_CHECK int mqtt_decode_publish(struct decode *d, struct mqtt_publish *out);
+SEALMQ_MUST_CHECK int mqtt_decode_ack(struct decode *d, struct mqtt_ack *out);
+SEALMQ_MUST_CHECK int mqtt_decode_subscribe(struct decode *d, struct mqtt_subscribe *out);
+SEALMQ_MUST_CHECK int mqtt_decode_unsubscribe(struct decode *d, struct mqtt_unsubscribe *out);
+SEALMQ_MUST_CHECK int mqtt_decode_suback(struct decode *d, struct mqtt_suback *out);
+SEALMQ_MUST_CHECK int mqtt_decode_end(struct decode *d, struct mqtt_end *out);
 
 #endif

@@ -64,29 +64,29 @@ static int decode_body(struct decode *d, struct mqtt_packet *out)
 {
     switch (out->type) {
     case MQTT_CONNECT:
-        return decode_connect(d, &out->connect);
+        return mqtt_decode_connect(d, &out->connect);
     case MQTT_CONNACK:
-        return decode_connack(d, &out->connack);
+        return mqtt_decode_connack(d, &out->connack);
     case MQTT_PUBLISH:
-        return decode_publish(d, &out->publish);
+        return mqtt_decode_publish(d, &out->publish);
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:
     case MQTT_PUBCOMP:
-        return decode_ack(d, &out->ack);
+        return mqtt_decode_ack(d, &out->ack);
     case MQTT_SUBSCRIBE:
-        return decode_subscribe(d, &out->subscribe);
+        return mqtt_decode_subscribe(d, &out->subscribe);
     case MQTT_UNSUBSCRIBE:
-        return decode_unsubscribe(d, &out->unsubscribe);
+        return mqtt_decode_unsubscribe(d, &out->unsubscribe);
     case MQTT_SUBACK:
     case MQTT_UNSUBACK:
-        return decode_suback(d, &out->suback);
+        return mqtt_decode_suback(d, &out->suback);
     case MQTT_PINGREQ:
     case MQTT_PINGRESP:
         return decode_empty(d);
     case MQTT_DISCONNECT:
     case MQTT_AUTH:
-        return decode_end(d, &out->end);
+        return mqtt_decode_end(d, &out->end);
     }
     return refuse_malformed(d);
 }

@@ -20,7 +20,9 @@ static int take_version(struct decode *d, struct mqtt_connect *out)
     uint8_t level;
     if (!take_binary(&d->in, &name) || !take_u8(&d->in, &level))
         return refuse_malformed(d);
-    out->version = level >= MQTT_V5 ? MQTT_V5 : MQTT_V311;
+    /* The top bit is not part of the level: some bridges set it, and come again without it when
+     * they are told, in the form of the level below, that it is not spoken here. */
+    out->version = (level & 0x7f) >= MQTT_V5 ? MQTT_V5 : MQTT_V311;
     d->is_v5 = out->version == MQTT_V5;
     /* [MQTT-3.1.2-1], [MQTT-3.1.2-2] */
     if (!bytes_equal(name, BYTES_LIT("MQTT")) || (level != MQTT_V311 && level != MQTT_V5)) {
@@ -59,7 +61,7 @@ static int take_flags(struct decode *d, struct mqtt_connect *out)
 static int take_will(struct decode *d, struct mqtt_connect *out)
 {
     uint64_t seen;
-    int error = decode_props(d, MQTT_WILL, &out->will_props, &seen);
+    int error = mqtt_decode_props(d, MQTT_WILL, &out->will_props, &seen);
     if (error != 0)
         return error;
     if (!take_string(&d->in, &out->will_topic) || /* [MQTT-3.1.3-11], [MQTT-3.1.3-10] */
@@ -70,7 +72,7 @@ static int take_will(struct decode *d, struct mqtt_connect *out)
     return 0;
 }
 
-int decode_connect(struct decode *d, struct mqtt_connect *out)
+int mqtt_decode_connect(struct decode *d, struct mqtt_connect *out)
 {
     uint64_t seen;
     *out = (struct mqtt_connect){0};
@@ -78,7 +80,7 @@ int decode_connect(struct decode *d, struct mqtt_connect *out)
     if (error == 0)
         error = take_flags(d, out);
     if (error == 0)
-        error = decode_props(d, MQTT_CONNECT, &out->props, &seen);
+        error = mqtt_decode_props(d, MQTT_CONNECT, &out->props, &seen);
     if (error != 0)
         return error;
     /* Section 3.1.2.11.10 */
@@ -93,7 +95,8 @@ int decode_connect(struct decode *d, struct mqtt_connect *out)
         if (error != 0)
             return error;
     }
-    if (out->has_user_name && !take_string(&d->in, &out->user_name)) /* [MQTT-3.1.3-12], -11 */
+    if (out->has_user_name &&
+        !take_string(&d->in, &out->user_name)) /* [MQTT-3.1.3-12], [MQTT-3.1.3-11] */
         return refuse_malformed(d);
     if (out->has_password && !take_binary(&d->in, &out->password))
         return refuse_malformed(d);
@@ -106,19 +109,19 @@ int decode_connect(struct decode *d, struct mqtt_connect *out)
     return 0;
 }
 
-int decode_connack(struct decode *d, struct mqtt_connack *out)
+int mqtt_decode_connack(struct decode *d, struct mqtt_connack *out)
 {
     uint8_t flags;
     uint64_t seen;
     if (!take_u8(&d->in, &flags) || !take_u8(&d->in, &out->reason))
         return refuse_malformed(d);
-    int error = decode_props(d, MQTT_CONNACK, &out->props, &seen);
+    int error = mqtt_decode_props(d, MQTT_CONNACK, &out->props, &seen);
     if (error != 0)
         return error;
     if ((flags & ~1u) != 0 || d->in.n != 0) /* [MQTT-3.2.2-1] */
         return refuse_malformed(d);
     out->session_present = flags != 0;
-    bool is_known = d->is_v5 ? reason_is_allowed(out->reason, decode_place(d, MQTT_CONNACK))
+    bool is_known = d->is_v5 ? mqtt_reason_is_allowed(out->reason, decode_place(d, MQTT_CONNACK))
                              : out->reason <= 5; /* [MQTT-3.2.2-8], table 3.1 */
     if (!is_known)
         return refuse(d, MQTT_REASON_PROTOCOL_ERROR);

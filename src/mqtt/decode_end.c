@@ -10,7 +10,7 @@ static int decode_disconnect(struct decode *d, struct mqtt_end *out)
     if (!d->is_v5 || !take_u8(&d->in, &out->reason))
         return refuse_malformed(d);
     /* Section 3.14.2.2.1: the reason code may stand alone. */
-    return d->in.n == 0 ? 0 : decode_props(d, MQTT_DISCONNECT, &out->props, &seen);
+    return d->in.n == 0 ? 0 : mqtt_decode_props(d, MQTT_DISCONNECT, &out->props, &seen);
 }
 
 static int decode_auth(struct decode *d, struct mqtt_end *out)
@@ -21,14 +21,14 @@ static int decode_auth(struct decode *d, struct mqtt_end *out)
         return 0;
     if (!take_u8(&d->in, &out->reason))
         return refuse_malformed(d);
-    int error = decode_props(d, MQTT_AUTH, &out->props, &seen);
+    int error = mqtt_decode_props(d, MQTT_AUTH, &out->props, &seen);
     if (error != 0)
         return error;
     /* Section 3.15.2.2.2 */
     return SEEN(seen, MQTT_PROP_AUTH_METHOD) ? 0 : refuse(d, MQTT_REASON_PROTOCOL_ERROR);
 }
 
-int decode_end(struct decode *d, struct mqtt_end *out)
+int mqtt_decode_end(struct decode *d, struct mqtt_end *out)
 {
     *out = (struct mqtt_end){.reason = MQTT_REASON_SUCCESS};
     int error = d->type == MQTT_AUTH ? decode_auth(d, out) : decode_disconnect(d, out);
@@ -37,7 +37,7 @@ int decode_end(struct decode *d, struct mqtt_end *out)
     if (d->in.n != 0)
         return refuse_malformed(d);
     /* [MQTT-3.14.2-1], [MQTT-3.15.2-1]: also by who may send it. */
-    if (!reason_is_allowed(out->reason, decode_place(d, d->type)))
+    if (!mqtt_reason_is_allowed(out->reason, decode_place(d, d->type)))
         return refuse(d, MQTT_REASON_PROTOCOL_ERROR);
     return 0;
 }

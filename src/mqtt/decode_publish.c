@@ -3,7 +3,7 @@
 
 enum publish_flag { FLAG_RETAIN = 0x01, FLAG_QOS = 0x06, FLAG_DUP = 0x08 };
 
-int decode_publish(struct decode *d, struct mqtt_publish *out)
+int mqtt_decode_publish(struct decode *d, struct mqtt_publish *out)
 {
     out->dup = (d->flags & FLAG_DUP) != 0;
     out->qos = (uint8_t)((d->flags & FLAG_QOS) >> 1);
@@ -15,7 +15,7 @@ int decode_publish(struct decode *d, struct mqtt_publish *out)
         return refuse_malformed(d);
     if (!take_string(&d->in, &out->topic)) /* [MQTT-3.3.2-1] */
         return refuse_malformed(d);
-    if (out->qos != 0) { /* [MQTT-2.2.1-2] */
+    if (out->qos != 0) { /* [MQTT-2.2.1-2], [MQTT-2.3.1-5] */
         if (!take_u16(&d->in, &out->packet_id))
             return refuse_malformed(d);
         /* [MQTT-2.2.1-3], [MQTT-2.2.1-4]; 3.1.1: [MQTT-2.3.1-1] */
@@ -23,7 +23,7 @@ int decode_publish(struct decode *d, struct mqtt_publish *out)
             return refuse(d, MQTT_REASON_PROTOCOL_ERROR);
     }
     uint64_t seen;
-    int error = decode_props(d, MQTT_PUBLISH, &out->props, &seen);
+    int error = mqtt_decode_props(d, MQTT_PUBLISH, &out->props, &seen);
     if (error != 0)
         return error;
     if (out->topic.n == 0 && d->is_v5) {
@@ -37,7 +37,7 @@ int decode_publish(struct decode *d, struct mqtt_publish *out)
     return 0;
 }
 
-int decode_ack(struct decode *d, struct mqtt_ack *out)
+int mqtt_decode_ack(struct decode *d, struct mqtt_ack *out)
 {
     uint64_t seen;
     out->reason = MQTT_REASON_SUCCESS;
@@ -55,14 +55,14 @@ int decode_ack(struct decode *d, struct mqtt_ack *out)
     if (!take_u8(&d->in, &out->reason))
         return refuse_malformed(d);
     if (d->in.n != 0) {
-        int error = decode_props(d, d->type, &out->props, &seen);
+        int error = mqtt_decode_props(d, d->type, &out->props, &seen);
         if (error != 0)
             return error;
     }
     if (d->in.n != 0)
         return refuse_malformed(d);
     /* [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1] */
-    if (!reason_is_allowed(out->reason, decode_place(d, d->type)))
+    if (!mqtt_reason_is_allowed(out->reason, decode_place(d, d->type)))
         return refuse(d, MQTT_REASON_PROTOCOL_ERROR);
     return 0;
 }

@@ -42,7 +42,7 @@ static int take_head(struct decode *d, uint16_t *packet_id, struct mqtt_props *p
     /* [MQTT-2.2.1-3]; 3.1.1: [MQTT-2.3.1-1] */
     if (*packet_id == 0)
         return refuse(d, MQTT_REASON_PROTOCOL_ERROR);
-    return decode_props(d, d->type, props, &seen);
+    return mqtt_decode_props(d, d->type, props, &seen);
 }
 
 static int check_filter(struct decode *d, struct bytes filter)
@@ -71,7 +71,7 @@ static int check_options(struct decode *d, uint8_t options, struct bytes filter)
     return 0;
 }
 
-int decode_subscribe(struct decode *d, struct mqtt_subscribe *out)
+int mqtt_decode_subscribe(struct decode *d, struct mqtt_subscribe *out)
 {
     int error = take_head(d, &out->packet_id, &out->props);
     if (error != 0)
@@ -93,7 +93,7 @@ int decode_subscribe(struct decode *d, struct mqtt_subscribe *out)
     return 0;
 }
 
-int decode_unsubscribe(struct decode *d, struct mqtt_unsubscribe *out)
+int mqtt_decode_unsubscribe(struct decode *d, struct mqtt_unsubscribe *out)
 {
     int error = take_head(d, &out->packet_id, &out->props);
     if (error != 0)
@@ -116,11 +116,11 @@ int decode_unsubscribe(struct decode *d, struct mqtt_unsubscribe *out)
 static bool suback_code_is_known(const struct decode *d, uint8_t code)
 {
     if (d->is_v5)
-        return reason_is_allowed(code, decode_place(d, d->type));
+        return mqtt_reason_is_allowed(code, decode_place(d, d->type));
     return code <= 2 || code == MQTT_REASON_UNSPECIFIED_ERROR;
 }
 
-int decode_suback(struct decode *d, struct mqtt_suback *out)
+int mqtt_decode_suback(struct decode *d, struct mqtt_suback *out)
 {
     int error = take_head(d, &out->packet_id, &out->props);
     if (error != 0)

@@ -152,7 +152,7 @@ static int check_list(struct decode *d, unsigned owner, struct bytes list, uint6
     return 0;
 }
 
-int decode_props(struct decode *d, unsigned owner, struct mqtt_props *out, uint64_t *seen)
+int mqtt_decode_props(struct decode *d, unsigned owner, struct mqtt_props *out, uint64_t *seen)
 {
     uint32_t size;
     *out = (struct mqtt_props){0};

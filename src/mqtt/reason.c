@@ -101,7 +101,7 @@ static const uint32_t allowed[] = {
     [MQTT_REASON_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED] = SUBACK | DISCONNECT_BY(SERVER),
 };
 
-bool reason_is_allowed(uint8_t reason, uint32_t place)
+bool mqtt_reason_is_allowed(uint8_t reason, uint32_t place)
 {
     return reason < sizeof(allowed) / sizeof(allowed[0]) && (allowed[reason] & place) != 0;
 }

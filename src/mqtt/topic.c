@@ -7,7 +7,8 @@
 
 bool mqtt_topic_is_valid(struct bytes topic)
 {
-    /* [MQTT-4.7.3-1]: at least one character. [MQTT-4.7.1-1], [MQTT-3.3.2-2]: no wildcards. */
+    /* [MQTT-4.7.3-1]: at least one character. [MQTT-4.7.0-1] ([MQTT-4.7.1-1] in 3.1.1) and
+     * [MQTT-3.3.2-2]: no wildcards. */
     if (topic.n == 0 || topic.n > TOPIC_SIZE_MAX)
         return false;
     for (size_t i = 0; i < topic.n; i++)
@@ -25,8 +26,8 @@ static bool plain_filter_is_valid(struct bytes filter)
         if (filter.p[i] != '+' && filter.p[i] != '#')
             continue;
         bool is_last = i + 1 == filter.n;
-        /* [MQTT-4.7.1-2], [MQTT-4.7.1-3]: a wildcard fills a whole level, # the last one. In 3.1.1
-         * these rules have the same numbers. */
+        /* A wildcard fills a whole level, # the last one: [MQTT-4.7.1-1], [MQTT-4.7.1-2] (in 3.1.1
+         * [MQTT-4.7.1-2], [MQTT-4.7.1-3]). */
         if (i != 0 && filter.p[i - 1] != '/')
             return false;
         if (!is_last && (filter.p[i] == '#' || filter.p[i + 1] != '/'))
