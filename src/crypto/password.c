@@ -25,6 +25,12 @@ _Static_assert(PASSWORD_SALT_SIZE == crypto_pwhash_argon2id_SALTBYTES, "libsodiu
 /* libsodium's limit; MQTT's is lower. */
 #define PASSWORD_MAX_BYTES UINT32_MAX
 
+/* libsodium wants a pointer also to no bytes. */
+static const char *password_text(struct bytes password)
+{
+    return password.n == 0 ? "" : (const char *)password.p;
+}
+
 static void append_base64(struct buf *out, struct bytes b)
 {
     base64_append(out, b);
@@ -39,7 +45,7 @@ int password_hash(struct bytes password, const uint8_t salt[PASSWORD_SALT_SIZE],
     if (password.n > PASSWORD_MAX_BYTES)
         return SEALMQ_E_ARG;
     uint8_t key[32];
-    if (crypto_pwhash(key, sizeof(key), (const char *)password.p, password.n, salt, HASH_PASSES,
+    if (crypto_pwhash(key, sizeof(key), password_text(password), password.n, salt, HASH_PASSES,
                       HASH_MEMORY_BYTES, crypto_pwhash_ALG_ARGON2ID13) != 0)
         return SEALMQ_E_NOMEM;
     struct buf text = {.limit = PASSWORD_HASH_MAX - 1};
@@ -111,7 +117,7 @@ int password_verify(const char *hash, struct bytes password)
     if (password.n > PASSWORD_MAX_BYTES)
         return SEALMQ_E_DENIED;
     errno = 0;
-    if (crypto_pwhash_argon2id_str_verify(hash, (const char *)password.p, password.n) == 0)
+    if (crypto_pwhash_argon2id_str_verify(hash, password_text(password), password.n) == 0)
         return 0;
     /* EINVAL is how libsodium says that the password is another one. */
     return errno == EINVAL ? SEALMQ_E_DENIED : SEALMQ_E_NOMEM;
