@@ -152,8 +152,8 @@ int admins_value_decode(struct bytes wire, struct admins_value *out)
     if (out->threshold == 0 || out->threshold > out->n)
         return SEALMQ_E_PARSE;
     for (size_t i = 0; i < out->n; i++) {
-        const char *id = out->admins[i].id;
-        if (!id_is_valid(bytes_str(id)) || (i > 0 && strcmp(out->admins[i - 1].id, id) >= 0))
+        struct bytes id = bytes_str(out->admins[i].id);
+        if (!id_is_valid(id) || admins_value_key(out, id) != &out->admins[i].key)
             return SEALMQ_E_PARSE;
     }
     return 0;

@@ -8,7 +8,7 @@
  *
  * A key is valid for requests in blocks from <= height < until; until is 0 for a current key. Keys
  * are in order of time: each starts where the one before it ended or later, and only the last may
- * be current. Admins are in ascending order of their ids.
+ * be current. Admins stand in the genesis's order, each once.
  *
  * Encoding and decoding are inverse: what decodes is canonical. */
 #ifndef SEALMQ_LEDGER_STATE_ENTRY_H
