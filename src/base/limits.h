@@ -14,6 +14,7 @@
 #define URL_MAX_BYTES   255
 #define VALIDATORS_MAX  128
 #define ADMINS_MAX      16
+#define MEMBERS_MAX     65536 /* ids ever registered in one network */
 
 /* One report. */
 #define REPORT_ROWS_MAX  65536             /* rows of one report */

@@ -8,7 +8,16 @@
  *   "item/<gateway>/<num>" device, service, name, datatype, unit
  *   "validators", "parameters", "admins"
  *
- * Changes are made between chain_begin and chain_commit or chain_rollback. */
+ * Requests change the state tentatively, between chain_begin and chain_rollback, or for good, in
+ * chain_append; everything else here leaves the chain as it is. Whatever fails has changed nothing,
+ * for want of memory too.
+ *
+ * Registering and revoking take effect with the block after their own, so that the keys valid for a
+ * block are those under its state root. A member changes at most once in a block.
+ *
+ * Threads: one at a time may change a chain (chain_begin to chain_rollback, chain_append,
+ * chain_check_block, chain_prove_state, and the two roots); meanwhile nobody else may use it.
+ * Between changes any number may read it, chain_check_signatures included. */
 #ifndef SEALMQ_LEDGER_CHAIN_H
 #define SEALMQ_LEDGER_CHAIN_H
 
@@ -24,11 +33,12 @@ struct member {
     enum member_role role;
     enum member_status status;
     struct public_key key;   /* the current one, or the last */
-    uint64_t since_height;   /* of the key */
-    uint64_t revoked_height; /* 0: active */
+    uint64_t since_height;   /* first block in which the key may sign */
+    uint64_t revoked_height; /* last block in which it may; 0: active */
 };
 
-/* The chain at height 0, as the genesis says. `genesis` is copied. */
+/* The chain at height 0, as the genesis says, which must be sealed. `genesis` is copied.
+ * SEALMQ_E_NOMEM, SEALMQ_E_ARG (no validators or no admins). */
 SEALMQ_MUST_CHECK int chain_new(const struct genesis *genesis, struct chain **out);
 void chain_free(struct chain *chain);
 
@@ -37,8 +47,8 @@ uint64_t chain_height(const struct chain *chain);
 const struct block_header *chain_tip(const struct chain *chain);
 const struct hash *chain_tip_hash(const struct chain *chain);
 const struct validator_set *chain_validators(const struct chain *chain); /* for the next block */
-void chain_state_root(const struct chain *chain, struct hash *out); /* for the next header */
-void chain_log_root(const struct chain *chain, struct hash *out);   /* of all headers so far */
+void chain_state_root(const struct chain *chain, struct hash *out);      /* for the next header */
+void chain_log_root(const struct chain *chain, struct hash *out);        /* of all headers so far */
 const struct merkle_log *chain_log(const struct chain *chain);
 
 /* SEALMQ_E_NOTFOUND. */
@@ -55,37 +65,55 @@ void chain_history_next(const struct chain *chain, struct bytes gateway, uint64_
 uint64_t chain_request_next(const struct chain *chain, struct bytes sender);
 bool chain_request_used(const struct chain *chain, struct bytes sender, uint64_t number);
 
-/* Whether every signature that the request needs is there and valid under the state: the expensive
- * part, which does not change the chain. SEALMQ_E_UNKNOWN, _REVOKED, _SIGNATURE, _DENIED (too few
- * admins). */
+/* Whether every signature that the request needs is there and valid in the next block: the
+ * expensive part, which does not change the chain. Asked outside of tentative execution.
+ * SEALMQ_E_UNKNOWN, _REVOKED, _SIGNATURE, _DENIED (too few admins, or not the sender's business).
+ */
 SEALMQ_MUST_CHECK int chain_check_signatures(const struct chain *chain,
                                              const struct request *request);
 /* The cheap part: number unused and in the window, sender active and of the right role, interval
- * starts where the last ended, pending ones known, items not redefined, record items described.
- * SEALMQ_E_REPLAY, _LIMIT (number too far ahead), _UNKNOWN, _REVOKED, _CONFLICT, _STALE. */
-SEALMQ_MUST_CHECK int chain_check_request(const struct chain *chain,
-                                          const struct request *request);
+ * starts where the last ended, pending ones known, items not redefined, record items described,
+ * values of their types.
+ *
+ * May pass later, when other requests have been executed: SEALMQ_E_LIMIT (number too far ahead, or
+ * over PENDING_MAX), _AGAIN (interval starts past the next number; member changed in this block),
+ * _NOTFOUND (record item not described yet).
+ * Never will: SEALMQ_E_REPLAY, _STALE (interval starts before the next number), _CONFLICT,
+ * _UNKNOWN, _REVOKED, _DENIED, _EXISTS, _FULL (members, keys or items), _TYPE, and _UNSUPPORTED:
+ * registering and revoking validators, whose set is that of the genesis for now. */
+SEALMQ_MUST_CHECK int chain_check_request(const struct chain *chain, const struct request *request);
+/* Whether a request that was refused with this error may pass later. */
+static inline bool chain_error_may_pass(int error)
+{
+    return error == SEALMQ_E_LIMIT || error == SEALMQ_E_AGAIN || error == SEALMQ_E_NOTFOUND ||
+           error == SEALMQ_E_NOMEM;
+}
 
 /* Tentative execution. chain_execute does chain_check_request and, if it is fine, makes the change;
- * between begin and commit/rollback only. */
+ * between begin and rollback only. The state root stays that of the last block. */
 void chain_begin(struct chain *chain);
 SEALMQ_MUST_CHECK int chain_execute(struct chain *chain, const struct request *request);
 void chain_rollback(struct chain *chain);
 
 /* A header for the next block with all that follows from the chain filled in (network, height,
- * parent, roots but the requests root, validator hashes, difficulty). */
+ * parent, roots but the requests root, validator hashes, difficulty). Left to the proposer: time,
+ * view, proposer, nonce. */
 void chain_next_header(const struct chain *chain, struct block_header *out);
 
 /* Checks a block as the next one, whole: header fields, difficulty, time after the parent's (and at
- * most `ahead_us` past now_us, unless ahead_us is negative), and every request executed in turn;
- * then leaves the chain as it was. Signatures of requests are not checked here: see
- * chain_check_signatures. */
+ * most `ahead_us` past now_us, unless ahead_us is negative), proposer the primary of the header's
+ * view, and every request executed in turn; then leaves the chain as it was. Signatures of requests
+ * are not checked here: see chain_check_signatures.
+ * SEALMQ_E_NETWORK, _STALE (below the next height), _AGAIN (above it, or too far ahead in time),
+ * _HASH (parent, roots, validators), _PROTOCOL (difficulty, proposer, time not after the parent's),
+ * and what request_decode and chain_check_request say of its requests. */
 SEALMQ_MUST_CHECK int chain_check_block(struct chain *chain, const struct block *block,
                                         int64_t now_us, int64_t ahead_us);
 /* The same checks (without time against a clock), and the chain is one block longer. */
 SEALMQ_MUST_CHECK int chain_append(struct chain *chain, const struct block *block);
 
-/* A state entry with its path to the current state root, for proofs: appends to key, value. */
+/* The value of a state entry, appended, with its path to the current state root, for proofs. Not
+ * during tentative execution. SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int chain_prove_state(struct chain *chain, struct bytes key, struct buf *value,
                                         struct statetree_path *out);
 

@@ -108,14 +108,15 @@ static void branch_hash(uint8_t bit, const struct hash *left, const struct hash 
     hasher_final(&h, out);
 }
 
-/* Room for one more leaf and branch. */
-static int reserve(struct statetree *tree)
+int statetree_reserve(struct statetree *tree, size_t n)
 {
-    if (tree->entries < tree->capacity)
+    if (tree->capacity - tree->entries >= n)
         return 0;
-    if (tree->capacity >= ENTRIES_MAX)
+    if (n > ENTRIES_MAX - tree->entries)
         return SEALMQ_E_LIMIT;
-    uint32_t capacity = tree->capacity == 0 ? CAPACITY_MIN : 2 * tree->capacity;
+    uint32_t capacity = tree->capacity == 0 ? CAPACITY_MIN : tree->capacity;
+    while (capacity - tree->entries < n)
+        capacity *= 2; /* a power of two, and so ENTRIES_MAX at most */
     struct leaf *leaves = reallocarray(tree->leaves, capacity, sizeof(*leaves));
     if (leaves == NULL)
         return SEALMQ_E_NOMEM;
@@ -128,7 +129,7 @@ static int reserve(struct statetree *tree)
     return 0;
 }
 
-/* After reserve(). */
+/* After statetree_reserve(). */
 static uint32_t leaf_take(struct statetree *tree, const struct hash *key, const struct hash *hash)
 {
     uint32_t ref = tree->free_leaf;
@@ -146,7 +147,7 @@ static void leaf_give(struct statetree *tree, uint32_t ref)
     tree->free_leaf = ref;
 }
 
-/* After reserve(). */
+/* After statetree_reserve(). */
 static uint32_t branch_take(struct statetree *tree)
 {
     uint32_t ref = tree->free_branch;
@@ -205,7 +206,7 @@ int statetree_set(struct statetree *tree, struct bytes key, struct bytes value)
             return 0;
         }
     }
-    int error = reserve(tree);
+    int error = statetree_reserve(tree, 1);
     if (error != 0)
         return error;
     uint32_t leaf = leaf_take(tree, &key_hash, &hash);

@@ -31,6 +31,9 @@ void statetree_free(struct statetree *tree);
 /* Sets or replaces. SEALMQ_E_NOMEM, SEALMQ_E_LIMIT (2^30 entries); never fails while the tree holds
  * fewer entries than it once did, so that changes can be undone in reverse. */
 SEALMQ_MUST_CHECK int statetree_set(struct statetree *tree, struct bytes key, struct bytes value);
+/* Room for n more entries: that many new ones can then be set without failing. SEALMQ_E_NOMEM,
+ * SEALMQ_E_LIMIT. */
+SEALMQ_MUST_CHECK int statetree_reserve(struct statetree *tree, size_t n);
 /* Removes; not there is fine. Never fails. */
 void statetree_remove(struct statetree *tree, struct bytes key);
 void statetree_root(struct statetree *tree, struct hash *out);
