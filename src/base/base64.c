@@ -38,12 +38,11 @@ int hex_decode(struct bytes text, uint8_t *out, size_t out_size)
     return 0;
 }
 
-static const char standard_digits[64] __attribute__((nonstring)) =
+static const char standard_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-static const char url_digits[64] __attribute__((nonstring)) =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char url_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static void append_digits(struct buf *out, struct bytes b, const char digits[64], bool padded)
+static void append_digits(struct buf *out, struct bytes b, const char *digits, bool padded)
 {
     if (b.n > SIZE_MAX / 2) {
         if (out->failed == 0)
@@ -85,7 +84,7 @@ void base64url_append(struct buf *out, struct bytes b)
 }
 
 /* -1 when `c` is no digit. */
-static int base64_value(uint8_t c, const char digits[64])
+static int base64_value(uint8_t c, const char *digits)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -115,7 +114,7 @@ static size_t decoded_size(size_t n)
 }
 
 /* Decodes digits without padding to decoded_size(text.n) bytes at `out`. */
-static int decode_digits(struct bytes text, const char digits[64], uint8_t *out)
+static int decode_digits(struct bytes text, const char *digits, uint8_t *out)
 {
     uint32_t v = 0; /* bits not yet written; only the low `bits` of them count */
     unsigned bits = 0;
@@ -134,7 +133,7 @@ static int decode_digits(struct bytes text, const char digits[64], uint8_t *out)
 }
 
 /* Appends what unpadded `text` stands for, or nothing. */
-static int append_decoded(struct bytes text, const char digits[64], struct buf *out)
+static int append_decoded(struct bytes text, const char *digits, struct buf *out)
 {
     if (text.n % 4 == 1)
         return SEALMQ_E_PARSE;
@@ -155,7 +154,7 @@ int base64_decode(struct bytes text, struct buf *out)
     return append_decoded(text, standard_digits, out);
 }
 
-static int decode_exact(struct bytes text, const char digits[64], uint8_t *out, size_t out_size)
+static int decode_exact(struct bytes text, const char *digits, uint8_t *out, size_t out_size)
 {
     if (text.n % 4 == 1 || decoded_size(text.n) != out_size)
         return SEALMQ_E_PARSE;

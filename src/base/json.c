@@ -98,17 +98,24 @@ static const cJSON *find(const cJSON *object, const char *name, struct json_erro
     return member;
 }
 
+/* The same for a member of one type; `type` are the words for it. */
+static const cJSON *find_typed(const cJSON *object, const char *name,
+                               cJSON_bool (*is_type)(const cJSON *), const char *type,
+                               struct json_error *error)
+{
+    const cJSON *member = find(object, name, error);
+    if (member == NULL || is_type(member))
+        return member;
+    (void)fail(error, 0, "member \"%.64s\" is not %s", name, type);
+    return NULL;
+}
+
 int json_member_string(const cJSON *object, const char *name, const char **out,
                        struct json_error *error)
 {
-    *out = NULL;
-    const cJSON *member = find(object, name, error);
-    if (member == NULL)
-        return SEALMQ_E_PARSE;
-    if (!cJSON_IsString(member))
-        return fail(error, 0, "member \"%.64s\" is not a string", name);
-    *out = member->valuestring;
-    return 0;
+    const cJSON *member = find_typed(object, name, cJSON_IsString, "a string", error);
+    *out = member == NULL ? NULL : member->valuestring;
+    return member == NULL ? SEALMQ_E_PARSE : 0;
 }
 
 int json_member_u64(const cJSON *object, const char *name, uint64_t *out, struct json_error *error)
@@ -134,37 +141,24 @@ int json_member_u64(const cJSON *object, const char *name, uint64_t *out, struct
 int json_member_array(const cJSON *object, const char *name, const cJSON **out,
                       struct json_error *error)
 {
-    *out = NULL;
-    const cJSON *member = find(object, name, error);
-    if (member == NULL)
-        return SEALMQ_E_PARSE;
-    if (!cJSON_IsArray(member))
-        return fail(error, 0, "member \"%.64s\" is not an array", name);
-    *out = member;
-    return 0;
+    *out = find_typed(object, name, cJSON_IsArray, "an array", error);
+    return *out == NULL ? SEALMQ_E_PARSE : 0;
 }
 
 int json_member_object(const cJSON *object, const char *name, const cJSON **out,
                        struct json_error *error)
 {
-    *out = NULL;
-    const cJSON *member = find(object, name, error);
-    if (member == NULL)
-        return SEALMQ_E_PARSE;
-    if (!cJSON_IsObject(member))
-        return fail(error, 0, "member \"%.64s\" is not an object", name);
-    *out = member;
-    return 0;
+    *out = find_typed(object, name, cJSON_IsObject, "an object", error);
+    return *out == NULL ? SEALMQ_E_PARSE : 0;
 }
 
 int json_member_base64(const cJSON *object, const char *name, uint8_t *out, size_t size,
                        struct json_error *error)
 {
-    const char *text;
-    int result = json_member_string(object, name, &text, error);
-    if (result != 0)
-        return result;
-    if (base64_decode_exact(bytes_str(text), out, size) != 0)
+    const cJSON *member = find_typed(object, name, cJSON_IsString, "a string", error);
+    if (member == NULL)
+        return SEALMQ_E_PARSE;
+    if (base64_decode_exact(bytes_str(member->valuestring), out, size) != 0)
         return fail(error, 0, "member \"%.64s\" is not %zu bytes in base64", name, size);
     return 0;
 }

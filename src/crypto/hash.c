@@ -8,6 +8,7 @@
 
 _Static_assert(sizeof(SHA256_CTX) <= sizeof(((struct hasher *)0)->state),
                "struct hasher must hold an SHA256_CTX");
+_Static_assert(offsetof(struct hasher, state) == 0, "struct hasher is cast to an SHA256_CTX");
 _Static_assert(_Alignof(SHA256_CTX) <= 8, "struct hasher must be aligned for an SHA256_CTX");
 _Static_assert(HASH_SIZE == SHA256_DIGEST_LENGTH, "SHA-256");
 
@@ -22,7 +23,7 @@ bool hash_is_zero(const struct hash *h)
 
 static SHA256_CTX *context_of(struct hasher *h)
 {
-    return (SHA256_CTX *)(void *)h->state;
+    return (SHA256_CTX *)(void *)h;
 }
 
 /* SHA256_Init, _Update and _Final cannot fail: they only touch the context. */

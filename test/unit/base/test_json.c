@@ -204,8 +204,7 @@ static void what_is_no_json_is_refused(void **state)
         "1 # x",
         "\v1",
         "\f1",
-        "\xC2\xA0"
-        "1",
+        "\xC2\xA0\x31",
         "1\xE2\x80\xA8",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -326,7 +326,7 @@ static void malformed_claims_are_refused_though_signed(void **state)
             fail_msg("%s was taken", bad[i]);
 }
 
-static void not_before_and_unknown_claims_are_understood(void **state)
+static void optional_and_unknown_claims_are_understood(void **state)
 {
     (void)state;
     const char *head =
@@ -340,6 +340,12 @@ static void not_before_and_unknown_claims_are_understood(void **state)
         {",\"nbf\":1700000030}", 0},
         {",\"nbf\":1700000031}", SEALMQ_E_EXPIRED},
         {",\"nbf\":\"soon\"}", SEALMQ_E_PARSE},
+        {",\"key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}", 0},
+        {",\"key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"}", SEALMQ_E_PARSE},
+        {",\"key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}", SEALMQ_E_PARSE},
+        {",\"key\":\"\"}", SEALMQ_E_PARSE},
+        {",\"key\":null}", SEALMQ_E_PARSE},
+        {",\"key\":{}}", SEALMQ_E_PARSE},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct buf claims = {0};
@@ -347,6 +353,29 @@ static void not_before_and_unknown_claims_are_understood(void **state)
         assert_int_equal(verify_json(HEADER, buf_cstr(&claims)), cases[i].error);
         buf_close(&claims);
     }
+}
+
+static void a_token_may_carry_its_issuers_key(void **state)
+{
+    (void)state;
+    struct token made = usual(), out, verified;
+    made.has_key = true;
+    made.key = key.public_key;
+    struct buf text = {0};
+    assert_int_equal(token_make(&made, &key, &text), 0);
+    assert_int_equal(token_parse(buf_bytes(&text), &out), 0);
+    assert_true(out.has_key);
+    assert_memory_equal(out.key.b, key.public_key.b, PUBLIC_KEY_SIZE);
+    assert_int_equal(token_verify(buf_bytes(&text), &out.key, "plant", "broker/1", NOW, &verified),
+                     0);
+    buf_close(&text);
+    /* Someone else's key in it proves nothing: it is not the one that signed. */
+    made.key = other_key.public_key;
+    assert_int_equal(token_make(&made, &key, &text), 0);
+    assert_int_equal(token_parse(buf_bytes(&text), &out), 0);
+    assert_int_equal(token_verify(buf_bytes(&text), &out.key, "plant", "broker/1", NOW, &verified),
+                     SEALMQ_E_SIGNATURE);
+    buf_close(&text);
 }
 
 static void a_token_over_the_limit_is_not_looked_at(void **state)
@@ -374,6 +403,8 @@ static void a_token_of_the_longest_members_fits(void **state)
     t.node[ID_WORD_MAX] = '/';
     memset(t.network, 'w', NETWORK_MAX);
     memset(t.jti, 'j', TOKEN_JTI_MAX);
+    t.has_key = true;
+    memset(t.key.b, 0xFF, sizeof(t.key.b));
     t.iat = (INT64_C(1) << 53) - 61;
     t.exp = (INT64_C(1) << 53) - 1;
     struct buf text = {0};
@@ -434,7 +465,8 @@ int main(void)
         cmocka_unit_test(a_token_cut_anywhere_or_with_more_is_refused),
         cmocka_unit_test(a_token_does_not_choose_how_it_is_checked),
         cmocka_unit_test(malformed_claims_are_refused_though_signed),
-        cmocka_unit_test(not_before_and_unknown_claims_are_understood),
+        cmocka_unit_test(optional_and_unknown_claims_are_understood),
+        cmocka_unit_test(a_token_may_carry_its_issuers_key),
         cmocka_unit_test(a_token_over_the_limit_is_not_looked_at),
         cmocka_unit_test(a_token_of_the_longest_members_fits),
         cmocka_unit_test(what_would_be_refused_is_not_made),
