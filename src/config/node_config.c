@@ -60,10 +60,11 @@ static int config_check(const struct node_config *config, const char *path, char
                         size_t why_size)
 {
     if (!id_is_valid(bytes_str(config->id))) {
-        snprintf(why, why_size,
-                 "%s: id \"%s\" must be two words of letters, digits, _ and - with a slash between, "
-                 "such as broker/a",
-                 path, config->id);
+        snprintf(
+            why, why_size,
+            "%s: id \"%s\" must be two words of letters, digits, _ and - with a slash between, "
+            "such as broker/a",
+            path, config->id);
         return SEALMQ_E_CONFIG;
     }
     for (unsigned i = 0; i < config->listeners_count; i++) {
@@ -76,10 +77,11 @@ static int config_check(const struct node_config *config, const char *path, char
             return SEALMQ_E_CONFIG;
         }
         if (config->anonymous && !address_is_loopback(listener->address)) {
-            snprintf(why, why_size,
-                     "%s: anonymous is true, but listeners[%u] is not on loopback (%s); give clients "
-                     "passwords instead (sealmq passwd)",
-                     path, i, listener->address);
+            snprintf(
+                why, why_size,
+                "%s: anonymous is true, but listeners[%u] is not on loopback (%s); give clients "
+                "passwords instead (sealmq passwd)",
+                path, i, listener->address);
             return SEALMQ_E_CONFIG;
         }
     }
@@ -94,8 +96,7 @@ static int config_check(const struct node_config *config, const char *path, char
                  config->session_life);
         return SEALMQ_E_CONFIG;
     }
-    if (config->view_timeout != 0 &&
-        (config->view_timeout < 50 || config->view_timeout > 600000)) {
+    if (config->view_timeout != 0 && (config->view_timeout < 50 || config->view_timeout > 600000)) {
         snprintf(why, why_size, "%s: view_timeout is %u ms, it must be 50 to 600000", path,
                  config->view_timeout);
         return SEALMQ_E_CONFIG;

@@ -70,8 +70,9 @@ int yaml_read(const char *path, const cyaml_schema_value_t *schema, void **out, 
         snprintf(why, why_size, "%s: out of memory", path);
         return SEALMQ_E_NOMEM;
     }
-    snprintf(why, why_size, "%s: %s%s%s", path, result == CYAML_OK ? "empty" : cyaml_strerror(result),
-             log.n != 0 ? ": " : "", log.text);
+    snprintf(why, why_size, "%s: %s%s%s", path,
+             result == CYAML_OK ? "empty" : cyaml_strerror(result), log.n != 0 ? ": " : "",
+             log.text);
     return SEALMQ_E_CONFIG;
 }
 

@@ -1,0 +1,426 @@
+#include "node/agreement.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "node/agreement_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define COMPONENT "agreement"
+
+/* ---- the mailbox ---- */
+
+static int post(struct agreement *agreement, const struct letter *like, struct bytes bytes)
+{
+    struct letter *letter = malloc(sizeof *letter + bytes.n);
+    if (letter == NULL)
+        return SEALMQ_E_NOMEM;
+    *letter = *like;
+    letter->next = NULL;
+    letter->size = bytes.n;
+    if (bytes.n != 0)
+        memcpy(letter->bytes, bytes.p, bytes.n);
+    bool taken = false;
+    pthread_mutex_lock(&agreement->lock);
+    if (agreement->waiting < AGREEMENT_QUEUE_ITEMS &&
+        agreement->waiting_bytes + bytes.n <= AGREEMENT_QUEUE_BYTES) {
+        *agreement->last = letter;
+        agreement->last = &letter->next;
+        agreement->waiting++;
+        agreement->waiting_bytes += bytes.n;
+        taken = true;
+    }
+    pthread_mutex_unlock(&agreement->lock);
+    if (!taken) {
+        free(letter);
+        return SEALMQ_E_BUSY;
+    }
+    uv_async_send(&agreement->wake);
+    return 0;
+}
+
+int agreement_message(struct agreement *agreement, enum pbft_message_kind kind, int peer,
+                      struct bytes bytes)
+{
+    return post(agreement, &(struct letter){.kind = LETTER_MESSAGE, .message = kind, .peer = peer},
+                bytes);
+}
+
+int agreement_request(struct agreement *agreement, struct bytes client, struct bytes wire)
+{
+    struct letter letter = {.kind = LETTER_REQUEST, .peer = -1};
+    int error = bytes_to_cstr(client, letter.client, sizeof letter.client);
+    return error != 0 ? error : post(agreement, &letter, wire);
+}
+
+int agreement_announce(struct agreement *agreement, struct bytes payload)
+{
+    return post(agreement, &(struct letter){.kind = LETTER_ANNOUNCE, .peer = -1}, payload);
+}
+
+static void take_letter(struct agreement *agreement, const struct letter *letter)
+{
+    struct bytes bytes = bytes_of(letter->bytes, letter->size);
+    switch (letter->kind) {
+    case LETTER_ANNOUNCE:
+        peers_send(agreement, -1, "announce", bytes);
+        break;
+    case LETTER_REQUEST:
+        agreement_take_request(agreement, bytes_str(letter->client), -1, bytes);
+        break;
+    case LETTER_MESSAGE:
+        if (letter->message == PBFT_MSG_REQUEST) {
+            agreement_take_request(agreement, (struct bytes){0}, letter->peer, bytes);
+            break;
+        }
+        (void)agreement_step(agreement, &(struct pbft_event){
+                                            .kind = PBFT_EVENT_MESSAGE,
+                                            .now_ms = agreement_now_ms(),
+                                            .wall_us = agreement_wall_us(),
+                                            .message = {letter->message, bytes, letter->peer},
+                                        });
+        break;
+    }
+}
+
+static void free_letters(struct letter *letter)
+{
+    while (letter != NULL) {
+        struct letter *next = letter->next;
+        free(letter);
+        letter = next;
+    }
+}
+
+static struct letter *take_all(struct agreement *agreement)
+{
+    pthread_mutex_lock(&agreement->lock);
+    struct letter *letters = agreement->first;
+    agreement->first = NULL;
+    agreement->last = &agreement->first;
+    agreement->waiting = 0;
+    agreement->waiting_bytes = 0;
+    pthread_mutex_unlock(&agreement->lock);
+    return letters;
+}
+
+static void stop_loop(struct agreement *agreement)
+{
+    peers_stop(agreement);
+    uv_timer_stop(&agreement->deadline);
+    uv_close((uv_handle_t *)&agreement->deadline, NULL);
+    uv_close((uv_handle_t *)&agreement->wake, NULL);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    struct agreement *agreement = wake->data;
+    struct letter *letters = take_all(agreement);
+    for (struct letter *letter = letters; letter != NULL; letter = letter->next) {
+        if (atomic_load(&agreement->is_stopping))
+            break;
+        take_letter(agreement, letter);
+    }
+    free_letters(letters);
+    if (atomic_load(&agreement->is_stopping))
+        stop_loop(agreement);
+}
+
+/* ---- status ---- */
+
+static unsigned peers_connected(const struct agreement *agreement)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < agreement->peer_count; i++)
+        n += net_link_is_connected(agreement->peers[i].link);
+    return n;
+}
+
+/* Says once when the chain has to wait for other nodes, and once when it need not any more. */
+static void note_company(struct agreement *agreement)
+{
+    const struct agreement_status *shown = &agreement->shown;
+    size_t quorum = validators_quorum(shown->validators);
+    bool is_alone = shown->peers_connected + 1 < quorum;
+    if (is_alone == agreement->is_alone)
+        return;
+    agreement->is_alone = is_alone;
+    if (is_alone)
+        log_warn(COMPONENT,
+                 "the chain is waiting: %u of the %zu other nodes that it needs are reachable; "
+                 "reports are still taken",
+                 shown->peers_connected, quorum - 1);
+    else
+        log_info(COMPONENT, "enough nodes are reachable for the chain to go on");
+}
+
+void agreement_show_status(struct agreement *agreement)
+{
+    struct agreement_status *shown = &agreement->shown;
+    pbft_status_get(agreement->pbft, &shown->pbft);
+    shown->tip = *chain_tip_hash(agreement->chain);
+    shown->validators = (unsigned)chain_validators(agreement->chain)->n;
+    shown->peers_connected = peers_connected(agreement);
+    shown->peer_count = (unsigned)agreement->peer_count;
+    const struct validator_set *set = &agreement->options.genesis->validators;
+    for (size_t i = 0; i < agreement->peer_count; i++) {
+        const struct peer *peer = &agreement->peers[i];
+        memcpy(shown->peers[i].id, set->v[peer->validator].id, sizeof shown->peers[i].id);
+        shown->peers[i].is_connected = net_link_is_connected(peer->link);
+    }
+    note_company(agreement);
+    pthread_mutex_lock(&agreement->lock);
+    agreement->status = *shown;
+    pthread_mutex_unlock(&agreement->lock);
+}
+
+void agreement_status_get(struct agreement *agreement, struct agreement_status *out)
+{
+    pthread_mutex_lock(&agreement->lock);
+    *out = agreement->status;
+    pthread_mutex_unlock(&agreement->lock);
+}
+
+uint64_t agreement_request_next(struct agreement *agreement, struct bytes sender)
+{
+    pthread_rwlock_rdlock(&agreement->chain_lock);
+    uint64_t next = chain_request_next(agreement->chain, sender);
+    pthread_rwlock_unlock(&agreement->chain_lock);
+    return next;
+}
+
+void agreement_peer_connected(struct agreement *agreement, int validator)
+{
+    (void)agreement_step(agreement, &(struct pbft_event){
+                                        .kind = PBFT_EVENT_CONNECTED,
+                                        .now_ms = agreement_now_ms(),
+                                        .wall_us = agreement_wall_us(),
+                                        .peer = validator,
+                                    });
+}
+
+/* ---- start and end ---- */
+
+static void *agreement_main(void *arg)
+{
+    struct agreement *agreement = arg;
+    int error = peers_start(agreement);
+    if (error != 0)
+        log_error(COMPONENT, "no links to other nodes: %s", sealmq_error_text(error));
+    agreement_tick(agreement);
+    uv_run(&agreement->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static void add_member(void *context, const struct member *member)
+{
+    struct agreement *agreement = context;
+    struct registry_entry entry = {
+        .kind = member->role == MEMBER_VALIDATOR ? REGISTRY_VALIDATOR : REGISTRY_GATEWAY,
+        .is_revoked = member->status == MEMBER_REVOKED,
+        .key = member->key,
+        .validator =
+            validator_set_find(&agreement->options.genesis->validators, bytes_str(member->id)),
+    };
+    memcpy(entry.id, member->id, sizeof entry.id);
+    if (registry_set(agreement->options.registry, &entry) == 0)
+        agreement->options.member(agreement->options.context, member);
+}
+
+static int add_known(struct agreement *agreement)
+{
+    const struct genesis *genesis = agreement->options.genesis;
+    struct registry_entry entry;
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < genesis->validators.n; i++) {
+        const struct validator *validator = &genesis->validators.v[i];
+        entry = (struct registry_entry){
+            .kind = REGISTRY_VALIDATOR, .key = validator->key, .validator = (int)i};
+        memcpy(entry.id, validator->id, sizeof entry.id);
+        error = registry_set(agreement->options.registry, &entry);
+    }
+    for (size_t i = 0; error == 0 && i < genesis->admin_count; i++) {
+        entry = (struct registry_entry){
+            .kind = REGISTRY_ADMIN, .key = genesis->admins[i].key, .validator = -1};
+        memcpy(entry.id, genesis->admins[i].id, sizeof entry.id);
+        error = registry_set(agreement->options.registry, &entry);
+    }
+    if (error == 0)
+        chain_members_each(agreement->chain, add_member, agreement);
+    return error;
+}
+
+/* Reads a blob that may be missing. */
+static int read_optional(int error)
+{
+    return error == SEALMQ_E_NOTFOUND ? 0 : error;
+}
+
+static int new_core(struct agreement *agreement, bool may_vote, char *why, size_t why_size)
+{
+    struct buf slots[PBFT_SLOTS] = {0}, block = {0}, certificate = {0};
+    int error = 0;
+    struct pbft_options options = {
+        .chain = agreement->chain,
+        .mempool = agreement->mempool,
+        .id = agreement->options.id,
+        .key = agreement->options.key,
+        .log_key = &agreement->log_key,
+        .cosigner_key = &agreement->cosigner_key,
+        .may_vote = may_vote,
+        .now_ms = agreement_now_ms(),
+    };
+    pbft_timing_default(&options.timing);
+    if (agreement->options.view_timeout_ms != 0)
+        options.timing.view_timeout_ms = agreement->options.view_timeout_ms;
+    for (int i = 1; error == 0 && i < PBFT_SLOTS; i++) {
+        error = read_optional(block_store_get_slot(agreement->store, i, &slots[i]));
+        options.slots[i] = buf_bytes(&slots[i]);
+    }
+    if (error == 0 && chain_height(agreement->chain) != 0) {
+        error =
+            block_store_get(agreement->store, chain_height(agreement->chain), &block, &certificate);
+        options.tip_certificate = buf_bytes(&certificate);
+    }
+    if (error == 0)
+        error = pbft_new(&options, &agreement->pbft);
+    if (error != 0)
+        snprintf(why, why_size, "%s/blocks.db: what is kept of the votes cannot be used: %s",
+                 agreement->options.folder, sealmq_error_text(error));
+    for (int i = 0; i < PBFT_SLOTS; i++)
+        buf_close(&slots[i]);
+    buf_close(&block);
+    buf_close(&certificate);
+    return error;
+}
+
+/* A node whose store is gone may have signed votes that it does not remember: it must not vote. */
+static int open_store(struct agreement *agreement, bool *may_vote, char *why, size_t why_size)
+{
+    const struct agreement_options *options = &agreement->options;
+    *may_vote = validator_set_find(&options->genesis->validators, bytes_str(options->id)) >= 0;
+    int error = block_store_open(options->folder, BLOCK_STORE_WRITE, &options->genesis->hash,
+                                 &agreement->store, why, why_size);
+    if (error != SEALMQ_E_NOTFOUND)
+        return error;
+    if (*may_vote)
+        log_warn(COMPONENT,
+                 "%s/blocks.db is missing: this node starts anew and follows the chain, but does "
+                 "not vote, because it cannot know what it has signed before",
+                 options->folder);
+    *may_vote = false;
+    return block_store_open(options->folder, BLOCK_STORE_CREATE, &options->genesis->hash,
+                            &agreement->store, why, why_size);
+}
+
+static int load(struct agreement *agreement, char *why, size_t why_size)
+{
+    bool may_vote;
+    int error = open_store(agreement, &may_vote, why, why_size);
+    if (error == 0)
+        error = block_store_load_chain(agreement->store, agreement->options.genesis, UINT64_MAX,
+                                       &agreement->chain, NULL, NULL, why, why_size);
+    if (error == 0)
+        error = mempool_new(&agreement->mempool);
+    if (error == 0)
+        error = receipts_new(&agreement->receipts);
+    if (error == 0)
+        error = new_core(agreement, may_vote, why, why_size);
+    if (error == 0)
+        error = add_known(agreement);
+    if (error != 0)
+        return error;
+    struct checkpoint checkpoint;
+    struct bytes text, lines;
+    if (block_store_checkpoint_newest(agreement->store, &agreement->checkpoint) == 0 &&
+        checkpoint_parse(buf_bytes(&agreement->checkpoint), &checkpoint, &text, &lines) == 0 &&
+        checkpoint.size <= chain_height(agreement->chain) + 1)
+        agreement->checkpoint_size = checkpoint.size;
+    return 0;
+}
+
+static int start_loop(struct agreement *agreement)
+{
+    if (uv_loop_init(&agreement->loop) != 0)
+        return SEALMQ_E_NOMEM;
+    if (uv_async_init(&agreement->loop, &agreement->wake, on_wake) != 0 ||
+        uv_timer_init(&agreement->loop, &agreement->deadline) != 0)
+        return SEALMQ_E_IO;
+    agreement->wake.data = agreement;
+    agreement->deadline.data = agreement;
+    return 0;
+}
+
+int agreement_new(const struct agreement_options *options, struct agreement **out, char *why,
+                  size_t why_size)
+{
+    struct agreement *agreement = calloc(1, sizeof *agreement);
+    if (agreement == NULL)
+        return SEALMQ_E_NOMEM;
+    why[0] = '\0';
+    agreement->options = *options;
+    agreement->last = &agreement->first;
+    pthread_mutex_init(&agreement->lock, NULL);
+    pthread_rwlock_init(&agreement->chain_lock, NULL);
+    snprintf(agreement->topic_prefix, sizeof agreement->topic_prefix, "chain/%s/",
+             options->genesis->network);
+    sign_key_derive(options->key, LOG_KEY_PURPOSE, &agreement->log_key);
+    sign_key_derive(options->key, COSIGNER_KEY_PURPOSE, &agreement->cosigner_key);
+    int error = load(agreement, why, why_size);
+    if (error == 0)
+        error = start_loop(agreement);
+    if (error != 0) {
+        if (why[0] == '\0')
+            snprintf(why, why_size, "%s", sealmq_error_text(error));
+        agreement_free(agreement);
+        return error;
+    }
+    agreement_show_status(agreement);
+    *out = agreement;
+    return 0;
+}
+
+int agreement_start(struct agreement *agreement)
+{
+    ASSERT(!agreement->is_started);
+    if (pthread_create(&agreement->thread, NULL, agreement_main, agreement) != 0)
+        return SEALMQ_E_NOMEM;
+    pthread_setname_np(agreement->thread, "agreement");
+    agreement->is_started = true;
+    return 0;
+}
+
+static void end_loop(struct agreement *agreement)
+{
+    atomic_store(&agreement->is_stopping, true);
+    if (agreement->is_started) {
+        uv_async_send(&agreement->wake);
+        pthread_join(agreement->thread, NULL);
+    } else if (agreement->wake.data != NULL) {
+        stop_loop(agreement);
+        uv_run(&agreement->loop, UV_RUN_DEFAULT);
+    }
+    if (agreement->wake.data != NULL)
+        uv_loop_close(&agreement->loop);
+}
+
+void agreement_free(struct agreement *agreement)
+{
+    if (agreement == NULL)
+        return;
+    end_loop(agreement);
+    answers_drop(agreement);
+    free_letters(agreement->first);
+    pbft_free(agreement->pbft);
+    receipts_free(agreement->receipts);
+    mempool_free(agreement->mempool);
+    chain_free(agreement->chain);
+    block_store_close(agreement->store);
+    buf_close(&agreement->checkpoint);
+    sign_key_wipe(&agreement->log_key);
+    sign_key_wipe(&agreement->cosigner_key);
+    pthread_rwlock_destroy(&agreement->chain_lock);
+    pthread_mutex_destroy(&agreement->lock);
+    free(agreement);
+}

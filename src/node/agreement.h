@@ -1,0 +1,69 @@
+/* The agreement thread: runs the PBFT core on its own loop, with the block store and the links to
+ * the other nodes. What the workers give it goes through a bounded mailbox.
+ *
+ * It keeps the core's contract: an update's writes and blocks are durable before its messages
+ * leave. When the disk refuses, it waits and tries again, and the chain waits with it; reports do
+ * not. */
+#ifndef SEALMQ_NODE_AGREEMENT_H
+#define SEALMQ_NODE_AGREEMENT_H
+
+#include "consensus/pbft.h"
+#include "node/receipts.h"
+#include "node/registry.h"
+
+#define AGREEMENT_QUEUE_ITEMS 65536
+#define AGREEMENT_QUEUE_BYTES (64 * 1024 * 1024)
+
+struct agreement;
+
+struct agreement_options {
+    const struct genesis *genesis; /* borrowed until free, like all here */
+    const char *id;
+    const struct sign_key *key;
+    const char *folder; /* of blocks.db */
+    struct registry *registry;
+    uint32_t view_timeout_ms; /* 0: the default */
+    void *context;
+    /* On the agreement thread. The registry is up to date when they are called. */
+    void (*member)(void *context, const struct member *member);
+    void (*receipt)(void *context, const struct receipt *receipt);
+    void (*refused)(void *context, struct bytes client, uint64_t number, int error);
+    void (*publish)(void *context, const char *topic, struct bytes payload, bool retain);
+};
+
+/* Opens the block store and replays the chain; fills the registry. The thread starts with
+ * agreement_start. `why` names what is wrong. */
+SEALMQ_MUST_CHECK int agreement_new(const struct agreement_options *options, struct agreement **out,
+                                    char *why, size_t why_size);
+SEALMQ_MUST_CHECK int agreement_start(struct agreement *agreement);
+void agreement_free(struct agreement *agreement); /* stops the thread */
+
+/* From any thread; the bytes are copied. SEALMQ_E_BUSY when the mailbox is full, SEALMQ_E_NOMEM. */
+SEALMQ_MUST_CHECK int agreement_message(struct agreement *agreement, enum pbft_message_kind kind,
+                                        int peer, struct bytes bytes);
+/* A request of a client of this node; the answer is `receipt` or `refused`. */
+SEALMQ_MUST_CHECK int agreement_request(struct agreement *agreement, struct bytes client,
+                                        struct bytes wire);
+/* An announcement to be passed on to the other nodes: the payload as it came. */
+SEALMQ_MUST_CHECK int agreement_announce(struct agreement *agreement, struct bytes payload);
+
+struct agreement_status {
+    struct pbft_status pbft;
+    unsigned validators, peers_connected;
+    uint64_t requests_total, records_total; /* on the chain */
+    uint64_t receipts_total, refused_total, dropped_total;
+    uint64_t bad_messages_total, view_changes_total;
+    bool disk_waiting;
+    struct hash tip;
+    struct {
+        char id[ID_MAX + 1];
+        bool is_connected;
+    } peers[VALIDATORS_MAX];
+    unsigned peer_count;
+};
+/* As of the last step. From any thread. */
+void agreement_status_get(struct agreement *agreement, struct agreement_status *out);
+/* The lowest unused request number of a sender, as of now. From any thread. */
+uint64_t agreement_request_next(struct agreement *agreement, struct bytes sender);
+
+#endif

@@ -1,0 +1,98 @@
+/* Inside the agreement thread: shared by agreement*.c only. */
+#ifndef SEALMQ_NODE_AGREEMENT_INT_H
+#define SEALMQ_NODE_AGREEMENT_INT_H
+
+#include "net/link.h"
+#include "node/agreement.h"
+#include "store/blocks.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+enum letter_kind { LETTER_MESSAGE, LETTER_REQUEST, LETTER_ANNOUNCE };
+
+/* One thing in the mailbox, with its bytes behind it. */
+struct letter {
+    struct letter *next;
+    enum letter_kind kind;
+    enum pbft_message_kind message;
+    int peer;
+    char client[ID_MAX + 1];
+    size_t size;
+    uint8_t bytes[];
+};
+
+/* The link to one other validator. */
+struct peer {
+    struct agreement *agreement;
+    struct net_link *link;
+    int validator;
+};
+
+struct answer;
+
+struct agreement {
+    struct agreement_options options;
+    char topic_prefix[NETWORK_MAX + 8]; /* "chain/<network>/" */
+    pthread_t thread;
+    bool is_started;
+    atomic_bool is_stopping;
+
+    pthread_mutex_t lock; /* over the mailbox and the status */
+    struct letter *first, **last;
+    size_t waiting, waiting_bytes;
+    struct agreement_status status;
+
+    pthread_rwlock_t chain_lock; /* written while stepping; read by agreement_request_next */
+
+    /* from here on the thread's own */
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t deadline;
+    struct block_store *store;
+    struct chain *chain;
+    struct mempool *mempool;
+    struct pbft *pbft;
+    struct receipts *receipts;
+    struct sign_key log_key, cosigner_key;
+    struct peer peers[VALIDATORS_MAX];
+    size_t peer_count;
+    struct buf checkpoint; /* the newest with a quorum */
+    uint64_t checkpoint_size;
+    struct answer *answers;        /* for the core, in order */
+    bool is_alone;                 /* said in the log that the chain waits for others */
+    struct agreement_status shown; /* the status under construction */
+};
+
+uint64_t agreement_now_ms(void);
+int64_t agreement_wall_us(void);
+
+/* agreement_peers.c */
+SEALMQ_MUST_CHECK int peers_start(struct agreement *agreement);
+void peers_stop(struct agreement *agreement);
+/* `to`: validator index, or -1 for all others. What is not connected does not get it. */
+void peers_send(struct agreement *agreement, int to, const char *suffix, struct bytes bytes);
+/* A link came up: called by the peers, implemented by the stepping side. */
+void agreement_peer_connected(struct agreement *agreement, int validator);
+void agreement_show_status(struct agreement *agreement);
+
+/* agreement_step.c: gives the core an event and does what it asks, until it asks no more. Returns
+ * what pbft_step returned for the event, or SEALMQ_E_CLOSED. */
+int agreement_step(struct agreement *agreement, const struct pbft_event *event);
+/* The same without giving the answers that it asks for. */
+int agreement_step_once(struct agreement *agreement, const struct pbft_event *event);
+void agreement_tick(struct agreement *agreement);
+/* Gives receipts for all that the newest checkpoint covers. */
+void agreement_hand_out_receipts(struct agreement *agreement);
+
+/* agreement_answers.c */
+void answers_collect(struct agreement *agreement, const struct pbft_update *update);
+void answers_give(struct agreement *agreement);
+void answers_drop(struct agreement *agreement);
+
+/* agreement_requests.c: a request of a client (empty: passed on by `peer`). */
+void agreement_take_request(struct agreement *agreement, struct bytes client, int peer,
+                            struct bytes wire);
+
+#endif

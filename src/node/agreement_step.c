@@ -1,0 +1,281 @@
+/* One event to the core, and all that follows from it: durable first, then sent, then acted on. */
+#include "base/assert.h"
+#include "base/log.h"
+#include "node/agreement_int.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define COMPONENT      "agreement"
+#define DISK_RETRY_S   1
+#define DISK_LOG_EVERY 30 /* tries */
+
+uint64_t agreement_now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+int64_t agreement_wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static const char *validator_name(const struct agreement *agreement, int validator)
+{
+    const struct validator_set *set = &agreement->options.genesis->validators;
+    return validator >= 0 && (size_t)validator < set->n ? set->v[validator].id : "?";
+}
+
+/* ---- step 1 of the contract: durable ---- */
+
+static int put_all(struct agreement *agreement, const struct pbft_update *update,
+                   uint64_t checkpoint_size)
+{
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < update->block_count; i++)
+        error = block_store_put_block(agreement->store, update->blocks[i].block,
+                                      update->blocks[i].certificate);
+    if (error == 0 && update->checkpoint.n != 0)
+        error = block_store_put_checkpoint(agreement->store, checkpoint_size, update->checkpoint);
+    for (size_t i = 0; error == 0 && i < update->write_count; i++)
+        error = block_store_put_slot(agreement->store, (int)update->writes[i].slot,
+                                     update->writes[i].bytes);
+    return error;
+}
+
+static int persist_once(struct agreement *agreement, const struct pbft_update *update,
+                        uint64_t checkpoint_size)
+{
+    int error = block_store_begin(agreement->store);
+    if (error != 0)
+        return error;
+    error = put_all(agreement, update, checkpoint_size);
+    if (error == 0)
+        error = block_store_commit(agreement->store);
+    if (error != 0)
+        block_store_rollback(agreement->store);
+    return error;
+}
+
+/* Returns when it is durable, or with an error only when the node is stopping. */
+static int persist(struct agreement *agreement, const struct pbft_update *update)
+{
+    if (update->write_count == 0 && update->block_count == 0 && update->checkpoint.n == 0)
+        return 0;
+    uint64_t checkpoint_size = 0;
+    if (update->checkpoint.n != 0) {
+        struct checkpoint checkpoint;
+        struct bytes text, lines;
+        int error = checkpoint_parse(update->checkpoint, &checkpoint, &text, &lines);
+        ASSERT(error == 0); /* the core made it */
+        checkpoint_size = checkpoint.size;
+    }
+    for (unsigned tries = 0;; tries++) {
+        int error = persist_once(agreement, update, checkpoint_size);
+        if (error == 0) {
+            if (tries != 0)
+                log_info(COMPONENT, "the block store can be written again; the chain goes on");
+            agreement->shown.disk_waiting = false;
+            return 0;
+        }
+        if (tries % DISK_LOG_EVERY == 0)
+            log_error(COMPONENT,
+                      "the block store cannot be written (%s); the chain waits for this node's "
+                      "disk, and tries every second",
+                      sealmq_error_text(error));
+        agreement->shown.disk_waiting = true;
+        agreement_show_status(agreement);
+        if (atomic_load(&agreement->is_stopping))
+            return error;
+        nanosleep(&(struct timespec){.tv_sec = DISK_RETRY_S}, NULL);
+    }
+}
+
+/* ---- step 3: new blocks, checkpoints, notes ---- */
+
+static void member_changed(struct agreement *agreement, struct bytes id)
+{
+    struct member member;
+    if (chain_member(agreement->chain, id, &member) != 0)
+        return;
+    struct registry_entry entry = {
+        .kind = member.role == MEMBER_VALIDATOR ? REGISTRY_VALIDATOR : REGISTRY_GATEWAY,
+        .is_revoked = member.status == MEMBER_REVOKED,
+        .key = member.key,
+        .validator = validator_set_find(&agreement->options.genesis->validators, id),
+    };
+    memcpy(entry.id, member.id, sizeof entry.id);
+    if (registry_set(agreement->options.registry, &entry) != 0) {
+        log_error(COMPONENT, "out of memory: %s is known to the chain, but not to log-in",
+                  member.id);
+        return;
+    }
+    log_info(COMPONENT, "%s is %s since block %llu", member.id,
+             entry.is_revoked ? "revoked" : "registered",
+             (unsigned long long)chain_height(agreement->chain));
+    agreement->options.member(agreement->options.context, &member);
+}
+
+static void take_block(struct agreement *agreement, struct bytes wire)
+{
+    struct block block;
+    int error = block_decode(wire, &block);
+    ASSERT(error == 0); /* the core checked it */
+    struct bytes list = block.requests, request_wire;
+    uint64_t records = 0;
+    while (block_requests_next(&list, &request_wire)) {
+        struct request request;
+        error = request_decode(request_wire, &request);
+        ASSERT(error == 0);
+        if (request.kind == REQUEST_DATA)
+            records += request.data.record_count;
+        else if (request.kind == REQUEST_REGISTER)
+            member_changed(agreement, request.register_.id);
+        else if (request.kind == REQUEST_REVOKE)
+            member_changed(agreement, request.revoke.id);
+    }
+    agreement->shown.requests_total += block.request_count;
+    agreement->shown.records_total += records;
+    error = receipts_block(agreement->receipts, &block);
+    if (error != 0)
+        log_error(COMPONENT, "receipts of block %llu are lost to this node's clients: %s",
+                  (unsigned long long)block.header.height, sealmq_error_text(error));
+    log_debug(COMPONENT, "block %llu is final: %u requests, %llu records, proposed by %s",
+              (unsigned long long)block.header.height, block.request_count,
+              (unsigned long long)records, block.header.proposer);
+}
+
+static void hand_out(void *context, const struct receipt *receipt)
+{
+    struct agreement *agreement = context;
+    agreement->shown.receipts_total++;
+    agreement->options.receipt(agreement->options.context, receipt);
+}
+
+/* Gives receipts for all that the newest checkpoint covers. */
+void agreement_hand_out_receipts(struct agreement *agreement)
+{
+    if (agreement->checkpoint_size == 0)
+        return;
+    int error = receipts_checkpoint(agreement->receipts, chain_log(agreement->chain),
+                                    agreement->checkpoint_size, buf_bytes(&agreement->checkpoint),
+                                    hand_out, agreement);
+    if (error != 0)
+        log_error(COMPONENT, "receipts wait: %s", sealmq_error_text(error));
+}
+
+static void take_checkpoint(struct agreement *agreement, struct bytes note)
+{
+    struct checkpoint checkpoint;
+    struct bytes text, lines;
+    int error = checkpoint_parse(note, &checkpoint, &text, &lines);
+    ASSERT(error == 0);
+    buf_reset(&agreement->checkpoint);
+    buf_append_bytes(&agreement->checkpoint, note);
+    if (buf_status(&agreement->checkpoint) != 0) {
+        agreement->checkpoint_size = 0;
+        return;
+    }
+    agreement->checkpoint_size = checkpoint.size;
+    agreement_hand_out_receipts(agreement);
+    char topic[NETWORK_MAX + 16];
+    snprintf(topic, sizeof topic, "%shead", agreement->topic_prefix);
+    agreement->options.publish(agreement->options.context, topic, note, true);
+}
+
+static void take_note(struct agreement *agreement, const struct pbft_note *note)
+{
+    const char *peer = validator_name(agreement, note->peer);
+    const char *words = note->words != NULL ? note->words : "";
+    unsigned long long value = note->value;
+    switch (note->kind) {
+    case PBFT_NOTE_VIEW_CHANGE:
+        agreement->shown.view_changes_total++;
+        log_warn(COMPONENT, "the primary is too slow or gone: changing to view %llu %s", value,
+                 words);
+        break;
+    case PBFT_NOTE_NEW_VIEW:
+        log_info(COMPONENT, "view %llu has begun", value);
+        break;
+    case PBFT_NOTE_REFUSED:
+        agreement->shown.bad_messages_total++;
+        log_warn(COMPONENT, "refused a message from %s: %s (%s)", peer,
+                 sealmq_error_text(note->error), words);
+        break;
+    case PBFT_NOTE_MISBEHAVIOUR:
+        log_error(COMPONENT, "%s has signed two things that cannot both be honest: %s", peer,
+                  words);
+        break;
+    case PBFT_NOTE_BEHIND:
+        log_info(COMPONENT, "behind: fetching blocks up to %llu", value);
+        break;
+    case PBFT_NOTE_CAUGHT_UP:
+        log_info(COMPONENT, "caught up at block %llu", value);
+        break;
+    case PBFT_NOTE_REQUEST_DROPPED:
+        agreement->shown.dropped_total++;
+        log_warn(COMPONENT, "a waiting request can never be executed: %s (%s)",
+                 sealmq_error_text(note->error), words);
+        break;
+    }
+}
+
+/* ---- the step ---- */
+
+static void on_deadline(uv_timer_t *timer)
+{
+    agreement_tick(timer->data);
+}
+
+static void set_deadline(struct agreement *agreement, uint64_t deadline_ms)
+{
+    if (deadline_ms == UINT64_MAX) {
+        uv_timer_stop(&agreement->deadline);
+        return;
+    }
+    uint64_t now = agreement_now_ms();
+    uv_update_time(&agreement->loop);
+    uv_timer_start(&agreement->deadline, on_deadline, deadline_ms > now ? deadline_ms - now : 0, 0);
+}
+
+int agreement_step_once(struct agreement *agreement, const struct pbft_event *event)
+{
+    struct pbft_update update = {0};
+    pthread_rwlock_wrlock(&agreement->chain_lock);
+    int error = pbft_step(agreement->pbft, event, &update);
+    pthread_rwlock_unlock(&agreement->chain_lock);
+    if (persist(agreement, &update) != 0)
+        return SEALMQ_E_CLOSED; /* stopping: what is not durable must not be said */
+    for (size_t i = 0; i < update.message_count; i++) {
+        const struct pbft_message *message = &update.messages[i];
+        peers_send(agreement, message->to, pbft_message_topic(message->kind), message->bytes);
+    }
+    for (size_t i = 0; i < update.block_count; i++)
+        take_block(agreement, update.blocks[i].block);
+    if (update.checkpoint.n != 0)
+        take_checkpoint(agreement, update.checkpoint);
+    for (size_t i = 0; i < update.note_count; i++)
+        take_note(agreement, &update.notes[i]);
+    set_deadline(agreement, update.deadline_ms);
+    answers_collect(agreement, &update);
+    return error;
+}
+
+int agreement_step(struct agreement *agreement, const struct pbft_event *event)
+{
+    int result = agreement_step_once(agreement, event);
+    answers_give(agreement);
+    agreement_show_status(agreement);
+    return result;
+}
+
+void agreement_tick(struct agreement *agreement)
+{
+    (void)agreement_step(agreement, &(struct pbft_event){
+                                        .kind = PBFT_EVENT_TICK,
+                                        .now_ms = agreement_now_ms(),
+                                        .wall_us = agreement_wall_us(),
+                                    });
+}

@@ -1,0 +1,301 @@
+#include "node/historian.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "store/history.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define COMPONENT "history"
+
+struct historian {
+    struct historian_options options;
+    struct history *history;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    /* under the lock */
+    struct historian_job *first, **last;
+    size_t waiting, waiting_bytes;
+    bool is_stopping;
+    struct historian_stats stats;
+    /* the thread's own */
+    bool is_failing; /* the last batch failed: said once in the log */
+};
+
+/* Copies bytes into the job's memory, which was measured to hold them. */
+static struct bytes copy_into(uint8_t **at, struct bytes b)
+{
+    uint8_t *p = *at;
+    if (b.n != 0)
+        memcpy(p, b.p, b.n);
+    *at += b.n;
+    return bytes_of(p, b.n);
+}
+
+int historian_job_new(const struct device_report *report, struct historian_job **out)
+{
+    size_t rows = report->head.rows;
+    size_t text =
+        report->head.gateway.n + report->head.topic.n + report->account.n + report->json.n;
+    for (size_t i = 0; i < rows; i++) {
+        const struct row *row = &report->rows[i];
+        text += row->device.n + row->service.n + row->name.n + row->unit.n + row->value.n;
+    }
+    size_t size = sizeof(struct historian_job) + rows * sizeof(struct row) + text;
+    struct historian_job *job = malloc(size);
+    if (job == NULL)
+        return SEALMQ_E_NOMEM;
+    *job = (struct historian_job){.report = *report, .size_bytes = size};
+    struct row *copies = (struct row *)(job + 1);
+    uint8_t *at = (uint8_t *)(copies + rows);
+    job->report.head.gateway = copy_into(&at, report->head.gateway);
+    job->report.head.topic = copy_into(&at, report->head.topic);
+    job->report.account = copy_into(&at, report->account);
+    job->report.json = copy_into(&at, report->json);
+    job->report.rows = copies;
+    for (size_t i = 0; i < rows; i++) {
+        const struct row *row = &report->rows[i];
+        copies[i] = *row;
+        copies[i].device = copy_into(&at, row->device);
+        copies[i].service = copy_into(&at, row->service);
+        copies[i].name = copy_into(&at, row->name);
+        copies[i].unit = copy_into(&at, row->unit);
+        copies[i].value = copy_into(&at, row->value);
+    }
+    ASSERT((size_t)(at - (uint8_t *)job) == size);
+    *out = job;
+    return 0;
+}
+
+void historian_job_free(struct historian_job *job)
+{
+    free(job);
+}
+
+int historian_submit(struct historian *historian, struct historian_job *job)
+{
+    int error = 0;
+    pthread_mutex_lock(&historian->lock);
+    if (historian->is_stopping || historian->waiting >= HISTORIAN_REPORTS_MAX ||
+        historian->waiting_bytes + job->size_bytes > HISTORIAN_BYTES_MAX) {
+        error = SEALMQ_E_BUSY;
+    } else {
+        job->next = NULL;
+        *historian->last = job;
+        historian->last = &job->next;
+        historian->waiting++;
+        historian->waiting_bytes += job->size_bytes;
+        pthread_cond_signal(&historian->wake);
+    }
+    pthread_mutex_unlock(&historian->lock);
+    return error;
+}
+
+/* Waits for jobs and takes up to a batch of them; NULL when stopping and nothing is left. */
+static struct historian_job *take_batch(struct historian *historian)
+{
+    pthread_mutex_lock(&historian->lock);
+    while (historian->first == NULL && !historian->is_stopping)
+        pthread_cond_wait(&historian->wake, &historian->lock);
+    struct historian_job *batch = historian->first;
+    struct historian_job **end = &historian->first;
+    for (size_t n = 0; n < HISTORIAN_BATCH_MAX && *end != NULL; n++) {
+        historian->waiting--;
+        historian->waiting_bytes -= (*end)->size_bytes;
+        end = &(*end)->next;
+    }
+    if (batch != NULL) {
+        historian->first = *end;
+        *end = NULL;
+        if (historian->first == NULL)
+            historian->last = &historian->first;
+    }
+    pthread_mutex_unlock(&historian->lock);
+    return batch;
+}
+
+/* Adds every job of the batch; an error here is the batch's, not a job's. */
+static int add_batch(struct history *history, struct historian_job *batch)
+{
+    for (struct historian_job *job = batch; job != NULL; job = job->next) {
+        const struct history_report report = {
+            .head = job->report.head,
+            .hash = job->report.hash,
+            .signature = job->report.signature,
+            .account = job->report.account,
+            .received_us = job->received_us,
+            .rows = job->report.rows,
+        };
+        job->error = history_add(history, &report, &job->recorded);
+        if (job->error != 0 && job->error != SEALMQ_E_EXISTS && job->error != SEALMQ_E_CONFLICT)
+            return job->error;
+    }
+    return 0;
+}
+
+static int store_batch(struct history *history, struct historian_job *batch)
+{
+    int error = history_begin(history);
+    if (error != 0)
+        return error;
+    error = add_batch(history, batch);
+    if (error == 0)
+        error = history_commit(history);
+    if (error != 0)
+        history_rollback(history);
+    return error;
+}
+
+static void note_outcome(struct historian *historian, int error)
+{
+    if (error != 0 && !historian->is_failing)
+        log_error(COMPONENT,
+                  "reports cannot be stored: %s; they are refused, and gateways keep them and send "
+                  "them again",
+                  sealmq_error_text(error));
+    if (error == 0 && historian->is_failing)
+        log_info(COMPONENT, "reports are stored again");
+    historian->is_failing = error != 0;
+}
+
+static void count_batch(struct historian *historian, const struct historian_job *batch, int error)
+{
+    pthread_mutex_lock(&historian->lock);
+    historian->stats.batches_total++;
+    if (error != 0)
+        historian->stats.failures_total++;
+    for (const struct historian_job *job = batch; error == 0 && job != NULL; job = job->next) {
+        if (job->error == 0) {
+            historian->stats.reports++;
+            historian->stats.rows += job->report.head.rows;
+        } else if (job->error == SEALMQ_E_CONFLICT) {
+            historian->stats.conflicts_total++;
+        }
+    }
+    pthread_mutex_unlock(&historian->lock);
+}
+
+/* On the worker: the list of its jobs, each handed to `done`. */
+struct delivery {
+    void (*done)(void *worker_context, struct historian_job *job);
+    struct historian_job *first;
+};
+
+static void free_jobs(struct historian_job *job)
+{
+    while (job != NULL) {
+        struct historian_job *next = job->next;
+        historian_job_free(job);
+        job = next;
+    }
+}
+
+static void deliver(void *worker_context, void *arg)
+{
+    struct delivery *delivery = arg;
+    struct historian_job *job = delivery->first;
+    while (job != NULL) {
+        struct historian_job *next = job->next;
+        delivery->done(worker_context, job);
+        job = next;
+    }
+    free(delivery);
+}
+
+/* Sends the jobs of one worker, which it takes out of the batch, home in one delivery. */
+static void deliver_to(struct historian *historian, struct net_worker *worker,
+                       struct historian_job **batch)
+{
+    struct historian_job *first = NULL, **last = &first, **at = batch;
+    while (*at != NULL) {
+        struct historian_job *job = *at;
+        if (job->worker != worker) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        job->next = NULL;
+        *last = job;
+        last = &job->next;
+    }
+    struct delivery *delivery = malloc(sizeof *delivery);
+    if (delivery == NULL) {
+        free_jobs(first); /* unanswered: the gateways send them again */
+        return;
+    }
+    *delivery = (struct delivery){historian->options.done, first};
+    if (net_worker_post(worker, deliver, delivery) != 0) {
+        free_jobs(first);
+        free(delivery);
+    }
+}
+
+static void *historian_main(void *arg)
+{
+    struct historian *historian = arg;
+    struct historian_job *batch;
+    while ((batch = take_batch(historian)) != NULL) {
+        int error = store_batch(historian->history, batch);
+        for (struct historian_job *job = batch; error != 0 && job != NULL; job = job->next)
+            job->error = error;
+        note_outcome(historian, error);
+        count_batch(historian, batch, error);
+        while (batch != NULL)
+            deliver_to(historian, batch->worker, &batch);
+    }
+    return NULL;
+}
+
+int historian_new(const struct historian_options *options, struct historian **out, char *why,
+                  size_t why_size)
+{
+    struct historian *historian = calloc(1, sizeof *historian);
+    if (historian == NULL)
+        return SEALMQ_E_NOMEM;
+    historian->options = *options;
+    historian->last = &historian->first;
+    int error = history_open(options->path, HISTORY_WRITE, &historian->history, why, why_size);
+    if (error == 0)
+        error =
+            history_totals(historian->history, &historian->stats.reports, &historian->stats.rows);
+    if (error != 0) {
+        history_close(historian->history);
+        free(historian);
+        return error;
+    }
+    pthread_mutex_init(&historian->lock, NULL);
+    pthread_cond_init(&historian->wake, NULL);
+    if (pthread_create(&historian->thread, NULL, historian_main, historian) != 0) {
+        history_close(historian->history);
+        free(historian);
+        return SEALMQ_E_NOMEM;
+    }
+    pthread_setname_np(historian->thread, "history");
+    *out = historian;
+    return 0;
+}
+
+void historian_free(struct historian *historian)
+{
+    if (historian == NULL)
+        return;
+    pthread_mutex_lock(&historian->lock);
+    historian->is_stopping = true;
+    pthread_cond_signal(&historian->wake);
+    pthread_mutex_unlock(&historian->lock);
+    pthread_join(historian->thread, NULL);
+    history_close(historian->history);
+    pthread_cond_destroy(&historian->wake);
+    pthread_mutex_destroy(&historian->lock);
+    free(historian);
+}
+
+void historian_stats_get(struct historian *historian, struct historian_stats *out)
+{
+    pthread_mutex_lock(&historian->lock);
+    *out = historian->stats;
+    out->waiting = historian->waiting;
+    pthread_mutex_unlock(&historian->lock);
+}

@@ -1,0 +1,50 @@
+/* Who is known to this node: what log-in asks. A copy of the chain's members with the genesis's
+ * admins, and the ids that have announced themselves and wait for approval.
+ *
+ * Written by the agreement thread, read by every worker; all calls from any thread. */
+#ifndef SEALMQ_NODE_REGISTRY_H
+#define SEALMQ_NODE_REGISTRY_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "crypto/sign.h"
+
+#define REGISTRY_PENDING_MAX 1000 /* announced ids kept; the oldest makes room */
+
+struct registry;
+
+enum registry_kind { REGISTRY_GATEWAY = 1, REGISTRY_VALIDATOR, REGISTRY_ADMIN };
+
+struct registry_entry {
+    char id[ID_MAX + 1];
+    enum registry_kind kind;
+    bool is_revoked;
+    struct public_key key;
+    int validator; /* index, for validators */
+};
+
+struct registry_pending {
+    char id[ID_MAX + 1];
+    struct public_key key;
+    int64_t since_us;
+};
+
+SEALMQ_MUST_CHECK int registry_new(struct registry **out);
+void registry_free(struct registry *registry);
+
+/* Adds or replaces; an id that waits for approval waits no longer. */
+SEALMQ_MUST_CHECK int registry_set(struct registry *registry, const struct registry_entry *entry);
+/* SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int registry_find(struct registry *registry, struct bytes id,
+                                    struct registry_entry *out);
+
+/* An unknown id has announced its key. The same again changes nothing; another key for it replaces
+ * the first. SEALMQ_E_EXISTS when the id is registered, SEALMQ_E_NOMEM. *is_new tells whether this
+ * is news. */
+SEALMQ_MUST_CHECK int registry_announce(struct registry *registry,
+                                        const struct registry_pending *pending, bool *is_new);
+/* Copies of all, oldest first; *out is the caller's to free(). */
+SEALMQ_MUST_CHECK int registry_pending_list(struct registry *registry,
+                                            struct registry_pending **out, size_t *n);
+
+#endif
