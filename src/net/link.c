@@ -30,6 +30,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #define LOG_PART "link"
@@ -662,6 +663,10 @@ int net_link_publish(struct net_link *link, const char *topic, struct bytes payl
     sent->ticket = ticket;
     sent->bytes = bytes;
     HASH_ADD_INT(link->sent, mid, sent);
+    if (sent->hh.tbl == NULL) { /* it is on its way, and its answer will find nobody */
+        free(sent);
+        return SEALMQ_E_NOMEM;
+    }
     link->sent_count++;
     link->sent_bytes += bytes;
     uv_prepare_start(&link->prepare, on_prepare);

@@ -57,6 +57,7 @@ struct net_server_options {
  * SEALMQ_E_IO with words in `why` ("127.0.0.1:1883: address already in use"), SEALMQ_E_ARG. */
 SEALMQ_MUST_CHECK int net_server_new(const struct net_server_options *options,
                                      struct net_server **out, char *why, size_t why_size);
+/* Once. When a worker_start fails, its error; then nothing runs and nothing was served. */
 SEALMQ_MUST_CHECK int net_server_start(struct net_server *server);
 /* The port a listener is bound to. */
 uint16_t net_server_port(const struct net_server *server, size_t listener);

@@ -1,0 +1,352 @@
+/* One connection on its worker: bytes from the socket to the shard and back.
+ *
+ * Reading: into the worker's buffer, straight from there to the shard; only what the shard does not
+ * take is kept in `rest`, whose memory goes when it is empty, so that an idle connection costs
+ * little more than its struct. Writing: once at the end of the turn, with one call for all that the
+ * shard has collected; the socket is watched for room only while it is full.
+ *
+ * Closing: a close() with unread input makes TCP reset the connection, which may destroy a
+ * DISCONNECT still on its way. So after the last output our side is shut down, and the socket is
+ * closed when the peer has closed its own, has sent too much, or the time is up. */
+#include "net/net_int.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <utlist.h>
+
+static void on_socket(uv_poll_t *poll, int status, int events);
+
+struct net_connection *connection_new(struct net_worker *worker, int fd, const char *peer,
+                                      enum net_phase phase)
+{
+    struct net_connection *c = calloc(1, sizeof(*c));
+    if (c == NULL || uv_poll_init(&worker->loop, &c->poll, fd) != 0) {
+        free(c);
+        close(fd);
+        return NULL;
+    }
+    c->poll.data = c;
+    c->worker = worker;
+    c->fd = fd;
+    c->phase = phase;
+    memcpy(c->peer, peer, strnlen(peer, sizeof(c->peer) - 1));
+    DL_APPEND(worker->lists[phase], c);
+    if (phase == NET_HANDSHAKE)
+        worker->handshake_count++;
+    return c;
+}
+
+static void connection_leave_list(struct net_connection *c)
+{
+    DL_DELETE(c->worker->lists[c->phase], c);
+    if (c->phase == NET_HANDSHAKE)
+        c->worker->handshake_count--;
+}
+
+void connection_set_phase(struct net_connection *c, enum net_phase phase, uint64_t deadline_ms)
+{
+    connection_leave_list(c);
+    c->phase = phase;
+    c->deadline_ms = deadline_ms;
+    DL_APPEND(c->worker->lists[phase], c);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+int connection_release(struct net_connection *c)
+{
+    ASSERT(c->phase != NET_GONE);
+    if (c->is_open) {
+        c->is_open = false;
+        broker_closed(c->worker->broker, c->name, uv_now(&c->worker->loop));
+    }
+    connection_leave_list(c);
+    c->phase = NET_GONE;
+    buf_close(&c->rest);
+    uv_poll_stop(&c->poll);
+    uv_close((uv_handle_t *)&c->poll, on_closed);
+    return c->fd;
+}
+
+void connection_destroy(struct net_connection *c)
+{
+    close(connection_release(c));
+}
+
+static bool connection_wants_input(struct net_connection *c)
+{
+    switch (c->phase) {
+    case NET_HANDSHAKE:
+        return true;
+    case NET_SERVING:
+        return !c->is_input_unwanted && !c->has_input_ended &&
+               broker_conn_wants_input(c->worker->broker, c->name);
+    case NET_ENDING: /* to see the peer's end; not before our own is told */
+        return !c->is_open;
+    case NET_GONE:
+        break;
+    }
+    return false;
+}
+
+void connection_watch(struct net_connection *c)
+{
+    if (c->phase == NET_GONE)
+        return;
+    int events = 0;
+    if (connection_wants_input(c))
+        events |= UV_READABLE;
+    if (c->is_blocked)
+        events |= UV_WRITABLE;
+    if (events == c->events)
+        return;
+    c->events = events;
+    if (events == 0)
+        uv_poll_stop(&c->poll);
+    else if (uv_poll_start(&c->poll, events, on_socket) != 0)
+        connection_destroy(c);
+}
+
+/* Gives the shard `in`; returns how much of it the shard is done with. */
+static size_t connection_feed(struct net_connection *c, struct bytes in)
+{
+    size_t consumed = 0;
+    int e = broker_input(c->worker->broker, c->name, in, uv_now(&c->worker->loop), &consumed);
+    if (e != 0) {
+        c->is_input_unwanted = true;
+        worker_flush_later(c->worker, c);
+        return in.n;
+    }
+    ASSERT(consumed <= in.n);
+    return consumed;
+}
+
+static void connection_feed_rest(struct net_connection *c)
+{
+    size_t consumed = connection_feed(c, buf_bytes(&c->rest));
+    buf_consume(&c->rest, consumed);
+    if (c->rest.n == 0) {
+        buf_close(&c->rest);
+    } else if (c->rest.capacity > NET_READ_BYTES && c->rest.n < c->rest.capacity / 8) {
+        struct buf small = {0};
+        buf_append_bytes(&small, buf_bytes(&c->rest));
+        if (buf_status(&small) == 0) {
+            buf_close(&c->rest);
+            c->rest = small;
+        } else {
+            buf_close(&small);
+        }
+    }
+}
+
+void connection_serve(struct net_connection *c)
+{
+    struct net_worker *worker = c->worker;
+    if (c->phase != NET_SERVING)
+        connection_set_phase(c, NET_SERVING, 0);
+    if (broker_open(worker->broker, c, c->peer, uv_now(&worker->loop), &c->name) != 0) {
+        connection_destroy(c);
+        return;
+    }
+    c->is_open = true;
+    connection_feed_rest(c);
+    connection_watch(c);
+}
+
+void connection_resume(struct net_connection *c)
+{
+    if (c->phase == NET_SERVING && c->rest.n > 0 && connection_wants_input(c)) {
+        worker_drain_mailbox(c->worker);
+        if (c->phase == NET_SERVING)
+            connection_feed_rest(c);
+    }
+}
+
+/* One read, given to the shard. False when there is nothing more to read for now. */
+static bool connection_read_once(struct net_connection *c)
+{
+    struct net_worker *worker = c->worker;
+    size_t held = c->rest.n;
+    uint8_t *into = held > 0 ? buf_extend(&c->rest, NET_READ_BYTES) : worker->buffer;
+    if (into == NULL) {
+        connection_destroy(c);
+        return false;
+    }
+    ssize_t n = recv(c->fd, into, NET_READ_BYTES, 0);
+    int error_number = errno;
+    if (held > 0)
+        c->rest.n = held + (n > 0 ? (size_t)n : 0);
+    if (n < 0 && error_number == EINTR)
+        return true;
+    if (n < 0 && error_number == EAGAIN)
+        return false;
+    if (n <= 0) { /* what it still gets may be written if it has closed its side only */
+        c->has_input_ended = true;
+        worker_flush_later(worker, c);
+        return false;
+    }
+    worker_drain_mailbox(worker);
+    if (c->phase != NET_SERVING)
+        return false;
+    if (held > 0) {
+        connection_feed_rest(c);
+    } else {
+        struct bytes in = bytes_of(into, (size_t)n);
+        size_t consumed = connection_feed(c, in);
+        if (consumed < in.n) {
+            buf_append(&c->rest, in.p + consumed, in.n - consumed);
+            if (buf_status(&c->rest) != 0)
+                connection_destroy(c);
+        }
+    }
+    return n == NET_READ_BYTES;
+}
+
+static void connection_on_readable(struct net_connection *c)
+{
+    for (int i = 0; i < NET_READS_PER_TURN; i++) {
+        if (c->phase != NET_SERVING || !connection_wants_input(c) || !connection_read_once(c))
+            break;
+    }
+    connection_watch(c);
+}
+
+/* Reads what nobody wants any more, until the peer has closed. */
+static void connection_discard(struct net_connection *c)
+{
+    for (int i = 0; i < NET_READS_PER_TURN; i++) {
+        ssize_t n = recv(c->fd, c->worker->buffer, NET_READ_BYTES, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            break;
+        if (n > 0)
+            c->discarded_bytes += (size_t)n;
+        if (n <= 0 || c->discarded_bytes > NET_LINGER_BYTES) {
+            connection_destroy(c);
+            return;
+        }
+    }
+    connection_watch(c);
+}
+
+static void on_socket(uv_poll_t *poll, int status, int events)
+{
+    struct net_connection *c = poll->data;
+    if (status < 0) { /* the loop has stopped watching; a read tells what it is */
+        c->events = 0;
+        c->is_blocked = false;
+        events = UV_READABLE | UV_WRITABLE;
+    }
+    if ((events & UV_WRITABLE) != 0) {
+        c->is_blocked = false;
+        if (c->is_open)
+            worker_flush_later(c->worker, c);
+    }
+    if ((events & UV_READABLE) == 0)
+        return;
+    if (c->phase == NET_HANDSHAKE)
+        handshake_on_readable(c);
+    else if (c->phase == NET_SERVING)
+        connection_on_readable(c);
+    else if (c->phase == NET_ENDING && !c->is_open)
+        connection_discard(c);
+}
+
+/* --- output ------------------------------------------------------------------------------------
+ */
+
+/* Sends the pieces; the number of bytes taken, or -1 when the connection is dead. */
+static ssize_t connection_send(struct net_connection *c, const struct broker_piece *pieces,
+                               size_t count)
+{
+    struct iovec parts[NET_WRITE_PIECES];
+    for (size_t i = 0; i < count; i++)
+        parts[i] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)pieces[i].p, .iov_len = pieces[i].n};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    ssize_t n;
+    do {
+        n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
+/* All output is written and the shard wants it closed. */
+static void connection_linger(struct net_connection *c)
+{
+    struct net_worker *worker = c->worker;
+    uint64_t now = uv_now(&worker->loop);
+    c->is_open = false;
+    broker_closed(worker->broker, c->name, now);
+    buf_close(&c->rest);
+    if (c->has_input_ended || shutdown(c->fd, SHUT_WR) != 0) {
+        connection_destroy(c);
+        return;
+    }
+    if (worker->is_stopping)
+        connection_set_phase(c, NET_ENDING, now + NET_LINGER_STOP_MS);
+    else if (c->phase != NET_ENDING)
+        connection_set_phase(c, NET_ENDING, now + NET_END_TIMEOUT_MS);
+    connection_discard(c);
+}
+
+void connection_flush(struct net_connection *c)
+{
+    struct net_worker *worker = c->worker;
+    struct broker_piece pieces[NET_WRITE_PIECES];
+    bool is_closing = false;
+    bool is_done = false;
+    size_t total = 0;
+    if (!c->is_open)
+        return;
+    for (;;) {
+        size_t count =
+            broker_output(worker->broker, c->name, pieces, NET_WRITE_PIECES, &is_closing);
+        is_done = count == 0;
+        if (is_done || c->is_blocked)
+            break;
+        size_t want = 0;
+        for (size_t i = 0; i < count; i++)
+            want += pieces[i].n;
+        ssize_t n = connection_send(c, pieces, count);
+        if (n < 0) {
+            connection_destroy(c);
+            return;
+        }
+        if (n > 0)
+            broker_output_written(worker->broker, c->name, (size_t)n);
+        total += (size_t)n;
+        /* After a lot, let the others have their turn: the loop comes back at once. */
+        c->is_blocked = (size_t)n < want || total >= NET_WRITE_TURN_BYTES;
+    }
+    if (is_done && is_closing) {
+        connection_linger(c);
+        return;
+    }
+    if (c->has_input_ended) {
+        connection_destroy(c);
+        return;
+    }
+    if (is_closing && c->phase == NET_SERVING)
+        connection_set_phase(c, NET_ENDING, uv_now(&worker->loop) + NET_END_TIMEOUT_MS);
+    connection_watch(c);
+}
+
+void connection_expire(struct net_worker *worker, uint64_t now_ms)
+{
+    struct net_connection *c, *next;
+    DL_FOREACH_SAFE(worker->lists[NET_ENDING], c, next)
+    {
+        if (c->deadline_ms <= now_ms)
+            connection_destroy(c);
+        else if (!worker->is_stopping) /* else deadlines are not in order */
+            break;
+    }
+}

@@ -1,0 +1,181 @@
+/* Inside of the MQTT server: a server has workers, a worker has connections.
+ *
+ * A turn of a worker's loop: timers, then sockets and the mailbox, and at its end (worker_end_turn,
+ * before the loop waits and after it has handled its events) parcels are posted to the other
+ * workers and only then output is written. So a client that reads a SUBACK can rely on every other
+ * worker having its subscription in the mailbox, which each drains before it gives its shard bytes
+ * that it read later (broker/broker.h). */
+#ifndef SEALMQ_NET_NET_INT_H
+#define SEALMQ_NET_NET_INT_H
+
+#include "net/mailbox.h"
+#include "net/server.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+
+#define NET_LOG "net"
+
+#define NET_WORKERS_MAX         64
+#define NET_WORKERS_DEFAULT_MAX 16
+#define NET_READ_BYTES          65536 /* one read */
+#define NET_READS_PER_TURN      4     /* of one connection */
+#define NET_WRITE_PIECES        64
+#define NET_WRITE_TURN_BYTES    (1024 * 1024) /* of one connection */
+#define NET_ACCEPTS_PER_TURN    64
+#define NET_ACCEPT_PAUSE_MS     100
+#define NET_BACKLOG             1024
+/* A CONNECT with its largest client id, will, user name and password that anybody has a use for. */
+#define NET_CONNECT_BYTES_MAX   (128 * 1024)
+/* Closing: for what is still to be written, and then for the peer to close its side. */
+#define NET_END_TIMEOUT_MS      5000
+#define NET_LINGER_BYTES        (256 * 1024)
+#define NET_LINGER_STOP_MS      250                    /* the same while the server stops */
+#define NET_PEER_MAX            (INET6_ADDRSTRLEN + 9) /* "[address]:port" */
+
+/* HANDSHAKE -> SERVING -> ENDING -> GONE, and from each straight to GONE. In SERVING the shard
+ * knows the connection; in ENDING it does until its last output is written (is_open). */
+enum net_phase { NET_HANDSHAKE, NET_SERVING, NET_ENDING, NET_GONE };
+
+struct net_connection {
+    uv_poll_t poll;
+    struct net_worker *worker;
+    struct net_connection *prev, *next; /* in the worker's list of this phase */
+    struct net_connection *next_flush;
+    struct broker_conn name; /* when is_open */
+    struct buf rest;         /* read, but not taken by the shard yet; no memory when empty */
+    uint64_t deadline_ms;    /* in HANDSHAKE and ENDING */
+    size_t discarded_bytes;  /* in ENDING */
+    int fd;
+    int events; /* that the loop watches for */
+    enum net_phase phase;
+    bool is_open;           /* in the shard */
+    bool is_flushing;       /* in the worker's flush list */
+    bool is_blocked;        /* the socket takes no more for now */
+    bool has_input_ended;   /* the peer has closed its side */
+    bool is_input_unwanted; /* the shard wants no more, ever */
+    char peer[NET_PEER_MAX];
+};
+
+enum net_item_kind {
+    NET_ITEM_PARCELS,
+    NET_ITEM_SOCKET,
+    NET_ITEM_CALL,
+    NET_ITEM_SERVE,
+    NET_ITEM_STOP
+};
+
+/* What comes through a worker's mailbox. */
+struct net_item {
+    struct mailbox_item item;
+    enum net_item_kind kind;
+    union {
+        struct broker_parcel *parcels;
+        struct {
+            int fd;
+            struct buf bytes;
+            char peer[NET_PEER_MAX];
+        } socket;
+        struct {
+            void (*fn)(void *worker_context, void *arg);
+            void *arg;
+        } call;
+        unsigned drain_ms;
+    };
+};
+
+struct net_worker {
+    struct net_server *server;
+    unsigned index;
+    struct broker *broker;
+    struct mailbox mailbox;
+    void *app_context;
+
+    pthread_t thread;
+    uv_sem_t started;
+    int start_error;
+
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t timer;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_poll_t *listeners;   /* one for each of the server's */
+    uint64_t timer_due_ms;  /* UINT64_MAX: not set */
+    uint64_t accept_due_ms; /* accepting pauses until then; UINT64_MAX: it does not */
+
+    /* Oldest first; deadlines of a list are in order, since they are the same span from now. */
+    struct net_connection *lists[NET_GONE];
+    size_t handshake_count;
+    struct net_connection *flush_first, **flush_tail;
+    uint8_t *buffer; /* NET_READ_BYTES */
+
+    bool is_accepting, is_stopping, is_finished;
+    uint64_t stop_due_ms;
+
+    pthread_mutex_t stats_lock;
+    struct broker_stats stats;
+};
+
+struct net_bound {
+    int fd;
+    uint16_t port;
+};
+
+struct net_server {
+    struct net_app app;
+    struct broker_limits limits;
+    struct net_bound *listeners;
+    size_t listener_count;
+    struct net_worker *workers;
+    unsigned worker_count;
+    _Atomic uint64_t retained_counter;
+    _Atomic uint64_t accept_logged_ms;
+    bool was_started;
+    bool is_running; /* threads exist */
+};
+
+/* worker.c */
+SEALMQ_MUST_CHECK int worker_init(struct net_worker *worker, struct net_server *server,
+                                  unsigned index);
+void worker_close(struct net_worker *worker);
+SEALMQ_MUST_CHECK int worker_start(struct net_worker *worker);
+SEALMQ_MUST_CHECK int worker_post(struct net_worker *worker, struct net_item *item);
+/* Takes in what waits in the mailbox. Never from inside the shard. */
+void worker_drain_mailbox(struct net_worker *worker);
+/* Lists the connection for connection_flush() at the end of the turn. */
+void worker_flush_later(struct net_worker *worker, struct net_connection *c);
+
+/* listener.c */
+SEALMQ_MUST_CHECK int listener_bind(const struct net_listener *where, struct net_bound *out,
+                                    char *why, size_t why_size);
+void listeners_open(struct net_worker *worker);   /* begins or goes on accepting */
+void listeners_close(struct net_worker *worker);  /* ends it; handles go with the loop */
+void listeners_resume(struct net_worker *worker); /* after a pause, when it is over */
+
+/* handshake.c */
+void handshake_begin(struct net_worker *worker, int fd, const char *peer);
+void handshake_on_readable(struct net_connection *c);
+/* Cuts those whose time is up. */
+void handshake_expire(struct net_worker *worker, uint64_t now_ms);
+
+/* connection.c */
+/* Takes over `fd`; NULL when it could not and has closed it. */
+struct net_connection *connection_new(struct net_worker *worker, int fd, const char *peer,
+                                      enum net_phase phase);
+/* Moves to another phase's list. */
+void connection_set_phase(struct net_connection *c, enum net_phase phase, uint64_t deadline_ms);
+/* Makes the connection known to the shard and gives it what was read so far (c->rest). */
+void connection_serve(struct net_connection *c);
+/* Gives the shard the rest again, if it can go on. */
+void connection_resume(struct net_connection *c);
+/* Writes what the shard has for it, and closes it when that is due. */
+void connection_flush(struct net_connection *c);
+/* Closes the socket at once. The memory goes when the loop has closed the handle. */
+void connection_destroy(struct net_connection *c);
+/* The same, but leaves the socket open: it is the caller's. */
+int connection_release(struct net_connection *c);
+void connection_watch(struct net_connection *c);
+void connection_expire(struct net_worker *worker, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,490 @@
+/* A worker: a thread, its loop, and its shard.
+ *
+ * The end of a turn comes twice in each iteration of the loop: in the check phase, after sockets
+ * and mailbox, and in the prepare phase, after timers. Whatever happened in between is on the
+ * shard's list of dirty connections or in the flush list. */
+#include "net/net_int.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "crypto/random.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <utlist.h>
+
+/* --- the shard's host --------------------------------------------------------------------------
+ */
+
+static void host_authenticate(void *context, const struct broker_auth_request *request)
+{
+    struct net_worker *worker = context;
+    worker->server->app.authenticate(worker->app_context, request);
+}
+
+static bool host_authorize(void *context, const struct broker_subject *subject,
+                           enum broker_access access, struct bytes topic)
+{
+    struct net_worker *worker = context;
+    return worker->server->app.authorize(worker->app_context, subject, access, topic);
+}
+
+static enum broker_verdict host_publish(void *context, const struct broker_publish *in,
+                                        uint64_t ticket, uint8_t *reason)
+{
+    struct net_worker *worker = context;
+    return worker->server->app.publish(worker->app_context, in, ticket, reason);
+}
+
+static void host_connected(void *context, struct broker_conn conn,
+                           const struct broker_subject *subject, const char *peer)
+{
+    struct net_worker *worker = context;
+    worker->server->app.connected(worker->app_context, conn, subject, peer);
+}
+
+static void host_disconnected(void *context, struct broker_conn conn,
+                              const struct broker_subject *subject, const char *peer,
+                              uint8_t reason, const char *words)
+{
+    struct net_worker *worker = context;
+    worker->server->app.disconnected(worker->app_context, conn, subject, peer, reason, words);
+}
+
+/* --- the end of a turn -------------------------------------------------------------------------
+ */
+
+void worker_flush_later(struct net_worker *worker, struct net_connection *c)
+{
+    if (c->is_flushing)
+        return;
+    c->is_flushing = true;
+    c->next_flush = NULL;
+    *worker->flush_tail = c;
+    worker->flush_tail = &c->next_flush;
+}
+
+static void worker_gather_dirty(struct net_worker *worker)
+{
+    struct broker_conn name;
+    while (broker_next_dirty(worker->broker, &name)) {
+        struct net_connection *c = broker_conn_data(worker->broker, name);
+        if (c == NULL)
+            continue;
+        worker_flush_later(worker, c);
+        connection_resume(c);
+    }
+}
+
+static void worker_post_parcels(struct net_worker *worker)
+{
+    struct net_server *server = worker->server;
+    for (unsigned to = 0; to < server->worker_count; to++) {
+        if (to == worker->index)
+            continue;
+        struct broker_parcel *parcels = broker_take_parcels(worker->broker, to);
+        if (parcels == NULL)
+            continue;
+        struct net_item *item = calloc(1, sizeof(*item));
+        if (item != NULL) {
+            item->kind = NET_ITEM_PARCELS;
+            item->parcels = parcels;
+        }
+        if (item == NULL || worker_post(&server->workers[to], item) != 0) {
+            broker_parcels_free(parcels);
+            free(item);
+        }
+    }
+}
+
+static void worker_flush(struct net_worker *worker)
+{
+    struct net_connection *c = worker->flush_first;
+    worker->flush_first = NULL;
+    worker->flush_tail = &worker->flush_first;
+    while (c != NULL) {
+        struct net_connection *next = c->next_flush;
+        c->is_flushing = false;
+        connection_flush(c);
+        c = next;
+    }
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void worker_set_timer(struct net_worker *worker)
+{
+    uint64_t due = earliest(broker_deadline(worker->broker), worker->accept_due_ms);
+    for (int phase = NET_HANDSHAKE; phase < NET_GONE; phase++) {
+        struct net_connection *c = worker->lists[phase];
+        if (phase != NET_SERVING && c != NULL)
+            due = earliest(due, c->deadline_ms);
+    }
+    if (worker->is_stopping) /* deadlines are not in order then: look often, it is short */
+        due = earliest(due, uv_now(&worker->loop) + NET_LINGER_STOP_MS / 5);
+    if (due == worker->timer_due_ms)
+        return;
+    worker->timer_due_ms = due;
+    uint64_t now = uv_now(&worker->loop);
+    if (due == UINT64_MAX)
+        uv_timer_stop(&worker->timer);
+    else
+        uv_timer_start(&worker->timer, on_timer, due > now ? due - now : 0, 0);
+}
+
+static void worker_publish_stats(struct net_worker *worker)
+{
+    struct broker_stats stats;
+    broker_stats_get(worker->broker, &stats);
+    pthread_mutex_lock(&worker->stats_lock);
+    worker->stats = stats;
+    pthread_mutex_unlock(&worker->stats_lock);
+}
+
+static void worker_end_turn(struct net_worker *worker)
+{
+    for (;;) {
+        worker_gather_dirty(worker);
+        worker_post_parcels(worker); /* before what was caused by them is written: see net_int.h */
+        if (worker->flush_first == NULL)
+            break;
+        worker_flush(worker);
+    }
+    if (worker->is_stopping && !worker->is_finished &&
+        ((worker->lists[NET_SERVING] == NULL && worker->lists[NET_ENDING] == NULL) ||
+         uv_now(&worker->loop) >= worker->stop_due_ms)) {
+        worker->is_finished = true;
+        uv_stop(&worker->loop);
+    }
+    worker_set_timer(worker);
+    worker_publish_stats(worker);
+}
+
+/* --- the loop's callbacks ----------------------------------------------------------------------
+ */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct net_worker *worker = timer->data;
+    uint64_t now = uv_now(&worker->loop);
+    worker->timer_due_ms = UINT64_MAX;
+    if (broker_deadline(worker->broker) <= now)
+        broker_tick(worker->broker, now);
+    handshake_expire(worker, now);
+    connection_expire(worker, now);
+    listeners_resume(worker);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    worker_end_turn(prepare->data);
+}
+
+static void on_check(uv_check_t *check)
+{
+    worker_end_turn(check->data);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    worker_drain_mailbox(wake->data);
+}
+
+/* --- the mailbox -------------------------------------------------------------------------------
+ */
+
+static void wake_worker(void *context)
+{
+    struct net_worker *worker = context;
+    uv_async_send(&worker->wake);
+}
+
+int worker_post(struct net_worker *worker, struct net_item *item)
+{
+    return mailbox_post(&worker->mailbox, &item->item);
+}
+
+static void worker_begin_stop(struct net_worker *worker, unsigned drain_ms)
+{
+    struct net_connection *c, *next;
+    uint64_t now = uv_now(&worker->loop);
+    if (worker->is_stopping)
+        return;
+    worker->is_stopping = true;
+    worker->stop_due_ms = now + drain_ms;
+    listeners_close(worker);
+    DL_FOREACH_SAFE(worker->lists[NET_HANDSHAKE], c, next)
+    {
+        connection_destroy(c);
+    }
+    DL_FOREACH (worker->lists[NET_SERVING], c) {
+        broker_disconnect(worker->broker, c->name, MQTT_REASON_SERVER_SHUTTING_DOWN,
+                          "server shutting down", now);
+    }
+}
+
+static void worker_adopt(struct net_worker *worker, struct net_item *item)
+{
+    if (worker->is_stopping) {
+        close(item->socket.fd);
+        buf_close(&item->socket.bytes);
+        return;
+    }
+    struct net_connection *c =
+        connection_new(worker, item->socket.fd, item->socket.peer, NET_SERVING);
+    if (c == NULL) {
+        buf_close(&item->socket.bytes);
+        return;
+    }
+    c->rest = item->socket.bytes;
+    connection_serve(c);
+}
+
+static void worker_take(struct net_worker *worker, struct net_item *item)
+{
+    switch (item->kind) {
+    case NET_ITEM_PARCELS:
+        broker_deliver_parcels(worker->broker, item->parcels, uv_now(&worker->loop));
+        break;
+    case NET_ITEM_SOCKET:
+        worker_adopt(worker, item);
+        break;
+    case NET_ITEM_CALL:
+        item->call.fn(worker->app_context, item->call.arg);
+        break;
+    case NET_ITEM_SERVE:
+        listeners_open(worker);
+        break;
+    case NET_ITEM_STOP:
+        worker_begin_stop(worker, item->drain_ms);
+        break;
+    }
+}
+
+/* Items are taken in the order of posting; what one of them posts is for the next time. */
+static void worker_take_all(struct net_worker *worker, struct mailbox_item *all)
+{
+    while (all != NULL) {
+        struct net_item *item = (struct net_item *)all;
+        all = all->next;
+        worker_take(worker, item);
+        free(item);
+    }
+}
+
+void worker_drain_mailbox(struct net_worker *worker)
+{
+    worker_take_all(worker, mailbox_take(&worker->mailbox));
+}
+
+/* --- the thread --------------------------------------------------------------------------------
+ */
+
+/* What was posted before the mailbox closed: calls are still made, as promised. */
+static void worker_take_last(struct net_worker *worker, struct mailbox_item *all)
+{
+    while (all != NULL) {
+        struct net_item *item = (struct net_item *)all;
+        all = all->next;
+        if (item->kind == NET_ITEM_PARCELS)
+            broker_parcels_free(item->parcels);
+        else if (item->kind != NET_ITEM_CALL || worker->start_error == 0)
+            worker_take(worker, item);
+        free(item);
+    }
+}
+
+static void worker_destroy_connections(struct net_worker *worker)
+{
+    for (int phase = NET_HANDSHAKE; phase < NET_GONE; phase++) {
+        while (worker->lists[phase] != NULL)
+            connection_destroy(worker->lists[phase]);
+    }
+}
+
+static void worker_close_handles(struct net_worker *worker)
+{
+    uv_close((uv_handle_t *)&worker->wake, NULL);
+    uv_close((uv_handle_t *)&worker->timer, NULL);
+    uv_close((uv_handle_t *)&worker->prepare, NULL);
+    uv_close((uv_handle_t *)&worker->check, NULL);
+    for (size_t i = 0; i < worker->server->listener_count; i++)
+        uv_close((uv_handle_t *)&worker->listeners[i], NULL);
+}
+
+static void *worker_main(void *argument)
+{
+    struct net_worker *worker = argument;
+    struct net_app *app = &worker->server->app;
+    char name[16];
+    snprintf(name, sizeof(name), "sealmq-io-%u", worker->index % 1000);
+    pthread_setname_np(pthread_self(), name);
+
+    uv_update_time(&worker->loop);
+    worker->app_context = app->context;
+    if (app->worker_start != NULL)
+        worker->start_error = app->worker_start(app->context, worker, &worker->app_context);
+    int error = worker->start_error;
+    uv_sem_post(&worker->started);
+    if (error == 0)
+        uv_run(&worker->loop, UV_RUN_DEFAULT);
+
+    worker->is_stopping = true;
+    worker_destroy_connections(worker);
+    worker_take_last(worker, mailbox_close(&worker->mailbox));
+    worker_publish_stats(worker);
+    if (error == 0 && app->worker_stop != NULL)
+        app->worker_stop(worker->app_context);
+    worker_close_handles(worker);
+    /* Ends when the handles are closed, ours and what the program above had on this loop. */
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* Signals are for the thread that asks for them. */
+static int start_thread(struct net_worker *worker)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc == 0 ? 0 : SEALMQ_E_IO;
+}
+
+static int worker_init_loop(struct net_worker *worker)
+{
+    struct net_server *server = worker->server;
+    if (uv_loop_init(&worker->loop) != 0)
+        return SEALMQ_E_IO;
+    if (uv_async_init(&worker->loop, &worker->wake, on_wake) != 0) {
+        ASSERT(uv_loop_close(&worker->loop) == 0);
+        return SEALMQ_E_IO;
+    }
+    uv_timer_init(&worker->loop, &worker->timer);
+    uv_prepare_init(&worker->loop, &worker->prepare);
+    uv_check_init(&worker->loop, &worker->check);
+    worker->wake.data = worker->timer.data = worker;
+    worker->prepare.data = worker->check.data = worker;
+    uv_prepare_start(&worker->prepare, on_prepare);
+    uv_check_start(&worker->check, on_check);
+    for (size_t i = 0; i < server->listener_count; i++) {
+        /* Fails only for a descriptor that is no socket or that this loop watches already. */
+        ASSERT(uv_poll_init(&worker->loop, &worker->listeners[i], server->listeners[i].fd) == 0);
+        worker->listeners[i].data = worker;
+    }
+    return 0;
+}
+
+int worker_start(struct net_worker *worker)
+{
+    int e = worker_init_loop(worker);
+    if (e != 0)
+        return e;
+    mailbox_open(&worker->mailbox);
+    e = start_thread(worker);
+    if (e != 0) {
+        worker->is_stopping = true;
+        worker->start_error = e; /* so that nothing is called */
+        worker_take_last(worker, mailbox_close(&worker->mailbox));
+        worker_close_handles(worker);
+        uv_run(&worker->loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&worker->loop);
+    }
+    return e;
+}
+
+/* --- made and freed on the owner's thread ------------------------------------------------------
+ */
+
+int worker_init(struct net_worker *worker, struct net_server *server, unsigned index)
+{
+    const struct net_app *app = &server->app;
+    worker->server = server;
+    worker->index = index;
+    worker->flush_tail = &worker->flush_first;
+    worker->timer_due_ms = worker->accept_due_ms = UINT64_MAX;
+    mailbox_init(&worker->mailbox, wake_worker, worker);
+    ASSERT(pthread_mutex_init(&worker->stats_lock, NULL) == 0);
+    ASSERT(uv_sem_init(&worker->started, 0) == 0);
+    worker->buffer = malloc(NET_READ_BYTES);
+    worker->listeners = calloc(server->listener_count, sizeof(*worker->listeners));
+    if (worker->buffer == NULL || worker->listeners == NULL)
+        return SEALMQ_E_NOMEM;
+    struct broker_options options = {
+        .host = {.context = worker,
+                 .authenticate = host_authenticate,
+                 .authorize = host_authorize,
+                 .publish = app->publish != NULL ? host_publish : NULL,
+                 .connected = app->connected != NULL ? host_connected : NULL,
+                 .disconnected = app->disconnected != NULL ? host_disconnected : NULL},
+        .limits = server->limits,
+        .shard = index,
+        .shards = server->worker_count,
+        .retained_counter = &server->retained_counter,
+        .seed = random_u64(),
+    };
+    return broker_new(&options, &worker->broker);
+}
+
+void worker_close(struct net_worker *worker)
+{
+    if (worker->broker != NULL)
+        broker_free(worker->broker);
+    free(worker->buffer);
+    free(worker->listeners);
+    mailbox_destroy(&worker->mailbox);
+    pthread_mutex_destroy(&worker->stats_lock);
+    uv_sem_destroy(&worker->started);
+}
+
+/* --- for the program above ---------------------------------------------------------------------
+ */
+
+int net_worker_post(struct net_worker *worker, void (*fn)(void *worker_context, void *arg),
+                    void *arg)
+{
+    struct net_item *item = calloc(1, sizeof(*item));
+    if (item == NULL)
+        return SEALMQ_E_NOMEM;
+    item->kind = NET_ITEM_CALL;
+    item->call.fn = fn;
+    item->call.arg = arg;
+    int e = worker_post(worker, item);
+    if (e != 0)
+        free(item);
+    return e;
+}
+
+unsigned net_worker_index(const struct net_worker *worker)
+{
+    return worker->index;
+}
+
+uv_loop_t *net_worker_loop(struct net_worker *worker)
+{
+    return &worker->loop;
+}
+
+struct broker *net_worker_broker(struct net_worker *worker)
+{
+    return worker->broker;
+}
+
+uint64_t net_worker_now_ms(const struct net_worker *worker)
+{
+    return uv_now(&worker->loop);
+}
+
+void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,
+                              const struct broker_grant *grant)
+{
+    broker_authenticated(worker->broker, conn, grant, uv_now(&worker->loop));
+}
