@@ -213,3 +213,12 @@ bool chain_request_used(const struct chain *chain, struct bytes sender, uint64_t
     const struct chain_sender *found = chain_find_sender(chain, sender);
     return found == NULL ? number == 0 : sender_number_is_used(found, number);
 }
+
+uint64_t chain_changed_height(const struct chain *chain, struct bytes id)
+{
+    const struct chain_sender *sender = chain_find_sender(chain, id);
+    const struct chain_member *member = chain_find_member(chain, id);
+    uint64_t as_sender = sender == NULL ? 0 : sender->changed_height;
+    uint64_t as_member = member == NULL ? 0 : member->changed_height;
+    return as_sender > as_member ? as_sender : as_member;
+}

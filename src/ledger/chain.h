@@ -64,6 +64,9 @@ void chain_history_next(const struct chain *chain, struct bytes gateway, uint64_
 /* The lowest request number that a sender has not used. */
 uint64_t chain_request_next(const struct chain *chain, struct bytes sender);
 bool chain_request_used(const struct chain *chain, struct bytes sender, uint64_t number);
+/* The height of the last block that executed a request of this id or changed it as a member. 0:
+ * none since the chain was made in memory. */
+uint64_t chain_changed_height(const struct chain *chain, struct bytes id);
 
 /* Whether every signature that the request needs is there and valid in the next block: the
  * expensive part, which does not change the chain. Asked outside of tentative execution.

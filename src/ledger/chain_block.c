@@ -65,6 +65,17 @@ int chain_check_block(struct chain *chain, const struct block *block, int64_t no
     return error;
 }
 
+static void mark_changed(const struct journal *journal, uint64_t height)
+{
+    for (size_t i = 0; i < journal->n; i++) {
+        const struct undo *undo = &journal->records[i];
+        if (undo->kind == UNDO_WINDOW)
+            undo->window.sender->changed_height = height;
+        else if (undo->kind == UNDO_MEMBER)
+            undo->member.member->changed_height = height;
+    }
+}
+
 int chain_append(struct chain *chain, const struct block *block)
 {
     int error = check_header(chain, block);
@@ -89,6 +100,7 @@ int chain_append(struct chain *chain, const struct block *block)
     /* From here on nothing can fail. */
     entries_write(chain, &entries);
     buf_close(&entries.buf);
+    mark_changed(&chain->journal, block->header.height);
     journal_forget(&chain->journal);
     chain->is_tentative = false;
     chain->tip = block->header;

@@ -22,15 +22,17 @@
 
 #include "ledger/chain.h"
 
-#define HASH_NONFATAL_OOM 1 /* a failed HASH_ADD leaves hh.tbl NULL instead of ending the program  \
-                             */
+#define HASH_NONFATAL_OOM                                                                          \
+    1 /* a failed HASH_ADD leaves hh.tbl NULL instead of ending the program                        \
+       */
 #include <uthash.h>
 
 /* A gateway or a validator. */
 struct chain_member {
     char id[ID_MAX + 1];
     struct member_value value;
-    bool is_touched; /* see chain_entries.c */
+    bool is_touched;         /* see chain_entries.c */
+    uint64_t changed_height; /* the last block that changed it */
     UT_hash_handle hh;
 };
 
@@ -57,6 +59,7 @@ struct chain_sender {
     struct chain_item **by_name; /* the same ones by device, service, name */
     size_t item_count, item_capacity;
     bool window_touched, history_touched;
+    uint64_t changed_height; /* the last block with a request of its */
     UT_hash_handle hh;
 };
 
