@@ -50,6 +50,7 @@ check-cppcheck:
 	@mkdir -p build/cppcheck
 	@cppcheck --project=build/clang/compile_commands.json --file-filter='src/*' \
 	    --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --quiet \
+	    --library=test/lib/cppcheck-uthash.cfg \
 	    --suppressions-list=test/lib/cppcheck-suppressions.txt --cppcheck-build-dir=build/cppcheck \
 	    -j $$(nproc)
 	@echo "check-cppcheck: clean"
@@ -65,8 +66,9 @@ check-tsan:
 	@$(MAKE) --no-print-directory test PRESET=tsan
 
 coverage:
-	@$(MAKE) --no-print-directory test PRESET=coverage
-	@test/lib/show_coverage build/coverage
+	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@status=0; $(MAKE) --no-print-directory test PRESET=coverage || status=$$?; \
+	    test/lib/show_coverage build/coverage && exit $$status
 
 fuzz:
 	@cmake --preset fuzz >/dev/null
