@@ -208,6 +208,7 @@ static void *agreement_main(void *arg)
     int error = peers_start(agreement);
     if (error != 0)
         log_error(COMPONENT, "no links to other nodes: %s", sealmq_error_text(error));
+    agreement_publish_head(agreement);
     agreement_tick(agreement);
     uv_run(&agreement->loop, UV_RUN_DEFAULT);
     return NULL;

@@ -85,6 +85,8 @@ int agreement_step_once(struct agreement *agreement, const struct pbft_event *ev
 void agreement_tick(struct agreement *agreement);
 /* Gives receipts for all that the newest checkpoint covers. */
 void agreement_hand_out_receipts(struct agreement *agreement);
+/* The newest checkpoint, retained on chain/<network>/head. */
+void agreement_publish_head(struct agreement *agreement);
 
 /* agreement_answers.c */
 void answers_collect(struct agreement *agreement, const struct pbft_update *update);

@@ -166,6 +166,16 @@ void agreement_hand_out_receipts(struct agreement *agreement)
         log_error(COMPONENT, "receipts wait: %s", sealmq_error_text(error));
 }
 
+void agreement_publish_head(struct agreement *agreement)
+{
+    if (agreement->checkpoint_size == 0)
+        return;
+    char topic[NETWORK_MAX + 16];
+    snprintf(topic, sizeof topic, "%shead", agreement->topic_prefix);
+    agreement->options.publish(agreement->options.context, topic,
+                               buf_bytes(&agreement->checkpoint), true);
+}
+
 static void take_checkpoint(struct agreement *agreement, struct bytes note)
 {
     struct checkpoint checkpoint;
@@ -180,9 +190,7 @@ static void take_checkpoint(struct agreement *agreement, struct bytes note)
     }
     agreement->checkpoint_size = checkpoint.size;
     agreement_hand_out_receipts(agreement);
-    char topic[NETWORK_MAX + 16];
-    snprintf(topic, sizeof topic, "%shead", agreement->topic_prefix);
-    agreement->options.publish(agreement->options.context, topic, note, true);
+    agreement_publish_head(agreement);
 }
 
 static void take_note(struct agreement *agreement, const struct pbft_note *note)

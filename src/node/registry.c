@@ -103,6 +103,15 @@ int registry_find(struct registry *registry, struct bytes id, struct registry_en
     return known != NULL ? 0 : SEALMQ_E_NOTFOUND;
 }
 
+void registry_each(struct registry *registry,
+                   void (*fn)(void *context, const struct registry_entry *entry), void *context)
+{
+    pthread_rwlock_rdlock(&registry->lock);
+    for (const struct known *known = registry->known; known != NULL; known = known->hh.next)
+        fn(context, &known->entry);
+    pthread_rwlock_unlock(&registry->lock);
+}
+
 static int announce_locked(struct registry *registry, const struct registry_pending *pending,
                            bool *is_new)
 {

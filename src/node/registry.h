@@ -38,6 +38,10 @@ SEALMQ_MUST_CHECK int registry_set(struct registry *registry, const struct regis
 SEALMQ_MUST_CHECK int registry_find(struct registry *registry, struct bytes id,
                                     struct registry_entry *out);
 
+/* Calls fn for every entry, in order of adding, under the lock: fn must not call back. */
+void registry_each(struct registry *registry,
+                   void (*fn)(void *context, const struct registry_entry *entry), void *context);
+
 /* An unknown id has announced its key. The same again changes nothing; another key for it replaces
  * the first. SEALMQ_E_EXISTS when the id is registered, SEALMQ_E_NOMEM. *is_new tells whether this
  * is news. */

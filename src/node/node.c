@@ -1,0 +1,419 @@
+#include "node/node_int.h"
+
+#include "base/log.h"
+#include "store/keyfile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define COMPONENT             "node"
+#define GENESIS_FILE_MAX      (1024 * 1024)
+#define ACL_FILE_MAX          (1024 * 1024)
+#define PASSWORDS_WAITING_MAX 64 /* for each worker; more clients are told to come later */
+
+int64_t node_wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+const char *node_id(const struct node *node)
+{
+    return node->config->id;
+}
+
+const char *node_network(const struct node *node)
+{
+    return node->genesis.network;
+}
+
+uint16_t node_port(const struct node *node)
+{
+    return net_server_port(node->server, 0);
+}
+
+/* ---- password and ACL files ---- */
+
+static int read_acl(const struct node *node, struct acl **out, char *why, size_t why_size)
+{
+    if (node->config->acl == NULL)
+        return acl_default_new(ACL_DEFAULT_READ_VERIFIED, node->genesis.network, out);
+    char path[PATH_SIZE], words[128];
+    struct buf text = {0};
+    unsigned line = 0;
+    int error = file_beside(node->config_path, node->config->acl, path);
+    if (error == 0)
+        error = file_read(path, ACL_FILE_MAX, &text, why, why_size);
+    if (error == 0) {
+        error = acl_parse(buf_bytes(&text), node->genesis.network, out, &line, words, sizeof words);
+        if (error != 0)
+            snprintf(why, why_size, "%s:%u: %s", path, line, words);
+    }
+    buf_close(&text);
+    return error;
+}
+
+static int read_passwords(const struct node *node, struct passwords **out, char *why,
+                          size_t why_size)
+{
+    *out = NULL;
+    if (node->config->passwords == NULL)
+        return 0;
+    char path[PATH_SIZE];
+    struct buf text = {0};
+    int error = file_beside(node->config_path, node->config->passwords, path);
+    if (error == 0)
+        error = file_read(path, PASSWORDS_FILE_MAX, &text, why, why_size);
+    if (error == 0)
+        error = passwords_parse(buf_bytes(&text), path, out, why, why_size);
+    buf_wipe(&text);
+    return error;
+}
+
+static int read_access(struct node *node, char *why, size_t why_size)
+{
+    struct acl *acl = NULL;
+    struct passwords *passwords = NULL;
+    int error = read_acl(node, &acl, why, why_size);
+    if (error == 0)
+        error = read_passwords(node, &passwords, why, why_size);
+    if (error != 0) {
+        acl_free(acl);
+        return error;
+    }
+    pthread_rwlock_wrlock(&node->access_lock);
+    struct acl *old_acl = node->acl;
+    struct passwords *old_passwords = node->passwords;
+    node->acl = acl;
+    node->passwords = passwords;
+    pthread_rwlock_unlock(&node->access_lock);
+    acl_free(old_acl);
+    passwords_unref(old_passwords);
+    return 0;
+}
+
+void node_reload(struct node *node)
+{
+    char why[512] = "";
+    int error = read_access(node, why, sizeof why);
+    if (error != 0)
+        log_error(COMPONENT, "the password and ACL files stay as they were: %s",
+                  why[0] != '\0' ? why : sealmq_error_text(error));
+    else
+        log_info(COMPONENT, "password and ACL files were read again");
+}
+
+/* ---- workers ---- */
+
+static void worker_free(struct node_worker *worker)
+{
+    logins_free(worker->logins);
+    device_service_free(worker->devices);
+    pthread_mutex_destroy(&worker->stats_lock);
+    free(worker);
+}
+
+struct member_walk {
+    struct node_worker *worker;
+    int error;
+};
+
+static void add_member(void *context, const struct registry_entry *entry)
+{
+    struct member_walk *walk = context;
+    const struct node *node = walk->worker->node;
+    struct bytes id = bytes_str(entry->id);
+    if (walk->error != 0 || entry->kind != REGISTRY_GATEWAY || entry->is_revoked ||
+        net_server_owner(node->server, id) != walk->worker->net)
+        return;
+    walk->error = device_service_member(walk->worker->devices, id, &entry->key);
+}
+
+static int worker_start(void *context, struct net_worker *net, void **worker_context)
+{
+    struct node *node = context;
+    struct node_worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        return SEALMQ_E_NOMEM;
+    worker->node = node;
+    worker->net = net;
+    pthread_mutex_init(&worker->stats_lock, NULL);
+    int error = logins_new(
+        &(struct logins_options){
+            .registry = node->registry,
+            .network = node->genesis.network,
+            .node = node->config->id,
+            .started_s = node->started_us / 1000000,
+        },
+        &worker->logins);
+    if (error == 0)
+        error = device_service_new(
+            &(struct device_service_options){
+                .network = node->genesis.network,
+                .genesis = node->genesis.hash,
+                .node = node->config->id,
+                .key = &node->key,
+                .session_life_s = node->config->session_life,
+            },
+            &worker->devices);
+    if (error == 0)
+        error = password_checker_new(net_worker_loop(net), PASSWORDS_WAITING_MAX,
+                                     node_password_checked, worker, &worker->checker);
+    /* Members that come after this walk are posted to this worker, which takes posts later. */
+    struct member_walk walk = {.worker = worker, .error = error};
+    registry_each(node->registry, add_member, &walk);
+    if (walk.error != 0) {
+        worker_free(worker);
+        return walk.error;
+    }
+    node->workers[net_worker_index(net)] = worker;
+    *worker_context = worker;
+    return 0;
+}
+
+static void worker_stop(void *worker_context)
+{
+    struct node_worker *worker = worker_context;
+    password_checker_free(worker->checker);
+    worker->checker = NULL;
+}
+
+/* ---- messages from other threads ---- */
+
+struct posted {
+    bool retain;
+    bool to_client;
+    char client[ID_MAX + 1];
+    size_t topic_size, payload_size;
+    uint8_t bytes[];
+};
+
+static void on_posted(void *worker_context, void *arg)
+{
+    struct node_worker *worker = worker_context;
+    struct posted *posted = arg;
+    struct broker *broker = net_worker_broker(worker->net);
+    struct broker_conn conn;
+    const struct broker_outgoing message = {
+        .topic = bytes_of(posted->bytes, posted->topic_size),
+        .payload = bytes_of(posted->bytes + posted->topic_size, posted->payload_size),
+        .qos = 1,
+        .retain = posted->retain,
+    };
+    int error = 0;
+    if (!posted->to_client)
+        error = broker_publish(broker, &message, net_worker_now_ms(worker->net));
+    else if (broker_find(broker, bytes_str(posted->client), &conn) == 0)
+        error = broker_reply(broker, conn, &message, net_worker_now_ms(worker->net));
+    if (error != 0)
+        log_warn(COMPONENT, "%.*s could not be published: %s", (int)message.topic.n,
+                 (const char *)message.topic.p, sealmq_error_text(error));
+    free(posted);
+}
+
+static struct posted *posted_new(struct bytes topic, struct bytes payload)
+{
+    struct posted *posted = calloc(1, sizeof *posted + topic.n + payload.n);
+    if (posted == NULL)
+        return NULL;
+    posted->topic_size = topic.n;
+    posted->payload_size = payload.n;
+    memcpy(posted->bytes, topic.p, topic.n);
+    if (payload.n != 0)
+        memcpy(posted->bytes + topic.n, payload.p, payload.n);
+    return posted;
+}
+
+void node_broadcast(void *context, const char *topic, struct bytes payload, bool retain)
+{
+    struct node *node = context;
+    struct posted *posted = posted_new(bytes_str(topic), payload);
+    if (posted == NULL)
+        return;
+    posted->retain = retain;
+    /* Always the same worker, so that later ones overwrite earlier ones. */
+    if (net_worker_post(net_server_worker(node->server, 0), on_posted, posted) != 0)
+        free(posted);
+}
+
+void node_send(struct node *node, struct bytes client, struct bytes topic, struct bytes payload)
+{
+    struct posted *posted = posted_new(topic, payload);
+    if (posted == NULL)
+        return;
+    posted->to_client = true;
+    if (bytes_to_cstr(client, posted->client, sizeof posted->client) != 0 ||
+        net_worker_post(net_server_owner(node->server, client), on_posted, posted) != 0)
+        free(posted);
+}
+
+/* ---- start ---- */
+
+static int read_genesis(struct node *node, char *why, size_t why_size)
+{
+    char path[PATH_SIZE], words[256];
+    struct buf text = {0};
+    int error = file_beside(node->config_path, node->config->genesis, path);
+    if (error == 0)
+        error = file_read(path, GENESIS_FILE_MAX, &text, why, why_size);
+    if (error == 0) {
+        error = genesis_parse(buf_bytes(&text), &node->genesis, words, sizeof words);
+        if (error != 0)
+            snprintf(why, why_size, "%s: %s", path, words);
+    }
+    buf_close(&text);
+    return error;
+}
+
+static int read_key(struct node *node, char *why, size_t why_size)
+{
+    char path[PATH_SIZE], id[ID_MAX + 1];
+    int error = file_beside(node->config_path, node->config->key, path);
+    if (error == 0)
+        error = keyfile_read(path, id, &node->key, why, why_size);
+    if (error != 0)
+        return error;
+    if (strcmp(id, node->config->id) != 0) {
+        snprintf(why, why_size, "%s: the key is of %s, but the configuration is for %s", path, id,
+                 node->config->id);
+        return SEALMQ_E_CONFIG;
+    }
+    const struct validator_set *set = &node->genesis.validators;
+    int index = validator_set_find(set, bytes_str(id));
+    if (index >= 0 && memcmp(set->v[index].key.b, node->key.public_key.b, PUBLIC_KEY_SIZE) != 0) {
+        snprintf(why, why_size, "%s: this is not the key that the genesis lists for %s", path, id);
+        return SEALMQ_E_CONFIG;
+    }
+    return 0;
+}
+
+static int start_parts(struct node *node, char *why, size_t why_size)
+{
+    char folder[PATH_SIZE], history[PATH_SIZE + 16];
+    int error = file_beside(node->config_path, node->config->data, folder);
+    if (error == 0)
+        error = folder_make(folder, why, why_size);
+    if (error != 0)
+        return error;
+    snprintf(history, sizeof history, "%s/history.db", folder);
+    error = historian_new(&(struct historian_options){.path = history, .done = node_report_stored},
+                          &node->historian, why, why_size);
+    if (error == 0)
+        error = agreement_new(
+            &(struct agreement_options){
+                .genesis = &node->genesis,
+                .id = node->config->id,
+                .key = &node->key,
+                .folder = folder,
+                .registry = node->registry,
+                .view_timeout_ms = node->config->view_timeout,
+                .context = node,
+                .member = node_member_changed,
+                .receipt = node_receipt,
+                .refused = node_request_refused,
+                .publish = node_broadcast,
+            },
+            &node->agreement, why, why_size);
+    return error;
+}
+
+static int open_server(struct node *node, char *why, size_t why_size)
+{
+    struct net_listener listeners[NODE_LISTENERS_MAX];
+    for (unsigned i = 0; i < node->config->listeners_count; i++)
+        listeners[i] = (struct net_listener){
+            .address = node->config->listeners[i].address,
+            .port = node->config->listeners[i].port,
+        };
+    struct net_server_options options = {
+        .workers = node->config->workers,
+        .listeners = listeners,
+        .listener_count = node->config->listeners_count,
+        .app =
+            {
+                .context = node,
+                .worker_start = worker_start,
+                .worker_stop = worker_stop,
+                .authenticate = node_authenticate,
+                .authorize = node_authorize,
+                .publish = node_publish,
+                .connected = node_connected,
+                .disconnected = node_disconnected,
+            },
+    };
+    broker_limits_default(&options.limits);
+    if (options.limits.packet_bytes < NODE_PACKET_BYTES)
+        options.limits.packet_bytes = NODE_PACKET_BYTES;
+    return net_server_new(&options, &node->server, why, why_size);
+}
+
+int node_new(const char *config_path, struct node **out, char *why, size_t why_size)
+{
+    why[0] = '\0';
+    struct node *node = calloc(1, sizeof *node);
+    if (node == NULL)
+        return SEALMQ_E_NOMEM;
+    pthread_rwlock_init(&node->access_lock, NULL);
+    node->started_us = node_wall_us();
+    int error = bytes_to_cstr(bytes_str(config_path), node->config_path, sizeof node->config_path);
+    if (error == 0)
+        error = node_config_read(config_path, &node->config, why, why_size);
+    if (error == 0)
+        error = read_genesis(node, why, why_size);
+    if (error == 0)
+        error = read_key(node, why, why_size);
+    if (error == 0)
+        error = read_access(node, why, why_size);
+    if (error == 0)
+        error = registry_new(&node->registry);
+    if (error == 0) {
+        snprintf(node->chain_prefix, sizeof node->chain_prefix, "chain/%s/", node->genesis.network);
+        error = start_parts(node, why, why_size);
+    }
+    if (error == 0)
+        error = open_server(node, why, why_size);
+    if (error != 0) {
+        if (why[0] == '\0')
+            snprintf(why, why_size, "%s", sealmq_error_text(error));
+        node_free(node, 0);
+        return error;
+    }
+    *out = node;
+    return 0;
+}
+
+int node_start(struct node *node)
+{
+    int error = net_server_start(node->server);
+    if (error == 0)
+        error = agreement_start(node->agreement);
+    if (error == 0)
+        node_publish_members(node);
+    return error;
+}
+
+void node_free(struct node *node, unsigned drain_ms)
+{
+    if (node == NULL)
+        return;
+    /* The server stops taking reports first; then what waits is stored. Its workers exist until
+     * the threads that post to them have ended. */
+    if (node->server != NULL)
+        net_server_stop(node->server, drain_ms);
+    historian_free(node->historian);
+    agreement_free(node->agreement);
+    net_server_free(node->server);
+    for (unsigned i = 0; i < NODE_WORKERS_MAX; i++) {
+        if (node->workers[i] != NULL)
+            worker_free(node->workers[i]);
+    }
+    registry_free(node->registry);
+    acl_free(node->acl);
+    passwords_unref(node->passwords);
+    pthread_rwlock_destroy(&node->access_lock);
+    sign_key_wipe(&node->key);
+    node_config_free(node->config);
+    free(node);
+}

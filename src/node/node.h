@@ -1,0 +1,24 @@
+/* A node: the MQTT server, the device service, the history and the agreement, joined. */
+#ifndef SEALMQ_NODE_NODE_H
+#define SEALMQ_NODE_NODE_H
+
+#include "config/node_config.h"
+
+struct node;
+
+/* Reads everything the configuration at `config_path` names, opens the databases, binds the
+ * listeners. Nothing runs yet. `why` says what is wrong, and where. */
+SEALMQ_MUST_CHECK int node_new(const char *config_path, struct node **out, char *why,
+                               size_t why_size);
+SEALMQ_MUST_CHECK int node_start(struct node *node);
+/* Reads the password and ACL files anew; the old ones stay in force when the new ones are bad. From
+ * the thread that made the node. */
+void node_reload(struct node *node);
+/* Drains for at most drain_ms, stops all threads, and frees. */
+void node_free(struct node *node, unsigned drain_ms);
+
+const char *node_id(const struct node *node);
+const char *node_network(const struct node *node);
+uint16_t node_port(const struct node *node);
+
+#endif

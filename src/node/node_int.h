@@ -1,0 +1,97 @@
+/* Inside a node: what its parts share. */
+#ifndef SEALMQ_NODE_NODE_INT_H
+#define SEALMQ_NODE_NODE_INT_H
+
+#include "broker/acl.h"
+#include "device/service.h"
+#include "net/passwords.h"
+#include "net/server.h"
+#include "node/agreement.h"
+#include "node/historian.h"
+#include "node/logins.h"
+#include "node/node.h"
+#include "node/registry.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define NODE_WORKERS_MAX 16
+#define NODE_PACKET_BYTES                                                                          \
+    (16 * 1024 * 1024) /* a block of the largest size, and its certificate, fit */
+
+struct node {
+    struct node_config *config;
+    char config_path[PATH_SIZE];
+    struct genesis genesis;
+    struct sign_key key;
+    int64_t started_us;
+    char chain_prefix[NETWORK_MAX + 8]; /* "chain/<network>/" */
+
+    struct registry *registry;
+    struct historian *historian;
+    struct agreement *agreement;
+    struct net_server *server;
+
+    /* Replaced whole on reload; readers hold the lock while they ask. */
+    pthread_rwlock_t access_lock;
+    struct acl *acl;
+    struct passwords *passwords; /* or NULL */
+
+    struct node_worker *workers[NODE_WORKERS_MAX];
+};
+
+/* What one worker's thread has of a node. */
+struct node_worker {
+    struct node *node;
+    struct net_worker *net;
+    struct logins *logins;
+    struct password_checker *checker;
+    struct device_service *devices;
+    /* read by others for the status */
+    _Atomic uint64_t logins_refused;
+    pthread_mutex_t stats_lock;
+    struct device_service_stats stats; /* as of the last report or tick, under the lock */
+};
+
+int64_t node_wall_us(void);
+
+/* node_logins.c: struct net_app's authenticate, authorize, connected, disconnected */
+void node_authenticate(void *worker_context, const struct broker_auth_request *request);
+void node_password_checked(void *worker_context, struct broker_conn conn, struct bytes name,
+                           bool is_right);
+bool node_authorize(void *worker_context, const struct broker_subject *subject,
+                    enum broker_access access, struct bytes topic);
+void node_connected(void *worker_context, struct broker_conn conn,
+                    const struct broker_subject *subject, const char *peer);
+void node_disconnected(void *worker_context, struct broker_conn conn,
+                       const struct broker_subject *subject, const char *peer, uint8_t reason,
+                       const char *words);
+
+/* node_publish.c: struct net_app's publish, the fork in the road for every message */
+enum broker_verdict node_publish(void *worker_context, const struct broker_publish *in,
+                                 uint64_t ticket, uint8_t *reason);
+
+/* node_reports.c: gateways' topics */
+enum broker_verdict node_device_message(struct node_worker *worker, const struct broker_publish *in,
+                                        uint64_t ticket, uint8_t *reason);
+void node_report_stored(void *worker_context, struct historian_job *job);
+/* From the agreement thread. */
+void node_member_changed(void *node, const struct member *member);
+void node_receipt(void *node, const struct receipt *receipt);
+void node_request_refused(void *node, struct bytes client, uint64_t number, int error);
+
+/* node_announce.c: ids that want to be registered; the list of those that are */
+enum broker_verdict node_announced(struct node_worker *worker, const struct broker_publish *in,
+                                   uint8_t *reason);
+void node_publish_members(struct node *node);
+
+/* node_queries.c: chain/<network>/query */
+enum broker_verdict node_query(struct node_worker *worker, const struct broker_publish *in,
+                               uint8_t *reason);
+
+/* Publishes on all of this node's shards; from any thread; copies. */
+void node_broadcast(void *node, const char *topic, struct bytes payload, bool retain);
+/* Sends to the client if it is connected here; from any thread; copies. */
+void node_send(struct node *node, struct bytes client, struct bytes topic, struct bytes payload);
+
+#endif

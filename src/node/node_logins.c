@@ -1,0 +1,148 @@
+/* Log-in, authorization, and the log of who comes and goes. */
+#include "base/log.h"
+#include "node/node_int.h"
+
+#include <stdio.h>
+
+#define COMPONENT "login"
+
+static void answer(struct node_worker *worker, struct broker_conn conn, uint8_t reason,
+                   const char *words, enum broker_role role, struct bytes user_name)
+{
+    net_worker_authenticated(worker->net, conn,
+                             &(struct broker_grant){
+                                 .reason = reason,
+                                 .reason_string = words,
+                                 .role = role,
+                                 .user_name = user_name,
+                             });
+}
+
+static void refuse(struct node_worker *worker, const struct broker_auth_request *request,
+                   uint8_t reason, const char *words)
+{
+    atomic_fetch_add(&worker->logins_refused, 1);
+    log_warn(COMPONENT, "refused \"%.*s\" from %s: %s", (int)request->client_id.n,
+             (const char *)request->client_id.p, request->peer, words);
+    answer(worker, request->conn, reason, words, BROKER_ROLE_ORDINARY, (struct bytes){0});
+}
+
+static const char *token_words(int error)
+{
+    switch (error) {
+    case SEALMQ_E_EXPIRED:
+        return "the token is expired, lives too long, or is from the future: check the clock";
+    case SEALMQ_E_REPLAY:
+        return "the token was used before, or is older than this node's start: make a new one";
+    case SEALMQ_E_NETWORK:
+        return "the token is for another network or node";
+    case SEALMQ_E_SIGNATURE:
+        return "the token's signature does not verify under the key of this id";
+    case SEALMQ_E_DENIED:
+        return "this id must log in with a token that it signed itself";
+    case SEALMQ_E_UNKNOWN:
+        return "this id is not registered, and its token does not carry a key";
+    default:
+        return sealmq_error_text(error);
+    }
+}
+
+/* Passwords are checked on another thread; the answer comes to node_password_checked. */
+static void ask_password(struct node_worker *worker, const struct broker_auth_request *request)
+{
+    struct node *node = worker->node;
+    pthread_rwlock_rdlock(&node->access_lock);
+    struct passwords *passwords = passwords_ref(node->passwords);
+    pthread_rwlock_unlock(&node->access_lock);
+    int error = SEALMQ_E_DENIED;
+    if (passwords != NULL)
+        error = password_checker_check(worker->checker, passwords, request->conn,
+                                       request->user_name, request->password);
+    passwords_unref(passwords);
+    if (error == SEALMQ_E_DENIED)
+        refuse(worker, request, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
+               "this node has no password file; only tokens are taken");
+    else if (error != 0)
+        refuse(worker, request, MQTT_REASON_SERVER_BUSY, sealmq_error_text(error));
+}
+
+void node_password_checked(void *worker_context, struct broker_conn conn, struct bytes name,
+                           bool is_right)
+{
+    struct node_worker *worker = worker_context;
+    if (!is_right) {
+        atomic_fetch_add(&worker->logins_refused, 1);
+        log_warn(COMPONENT, "refused user \"%.*s\": wrong user name or password", (int)name.n,
+                 (const char *)name.p);
+        answer(worker, conn, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, "wrong user name or password",
+               BROKER_ROLE_ORDINARY, (struct bytes){0});
+        return;
+    }
+    answer(worker, conn, MQTT_REASON_SUCCESS, NULL, BROKER_ROLE_ORDINARY, name);
+}
+
+void node_authenticate(void *worker_context, const struct broker_auth_request *request)
+{
+    struct node_worker *worker = worker_context;
+    enum broker_role role = BROKER_ROLE_ORDINARY;
+    int error;
+    switch (logins_ask(worker->logins, request, node_wall_us() / 1000000, &role, &error)) {
+    case LOGIN_GRANTED:
+        answer(worker, request->conn, MQTT_REASON_SUCCESS, NULL, role,
+               request->has_user_name && request->user_name.n != 0 ? request->user_name
+                                                                   : request->client_id);
+        return;
+    case LOGIN_REFUSED:
+        refuse(worker, request,
+               error == SEALMQ_E_BUSY ? MQTT_REASON_SERVER_BUSY
+                                      : MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
+               token_words(error));
+        return;
+    case LOGIN_OTHER:
+        break;
+    }
+    if (request->has_user_name && request->has_password)
+        ask_password(worker, request);
+    else if (worker->node->config->anonymous)
+        answer(worker, request->conn, MQTT_REASON_SUCCESS, NULL, BROKER_ROLE_ORDINARY,
+               (struct bytes){0});
+    else
+        refuse(worker, request, MQTT_REASON_NOT_AUTHORIZED,
+               "no user name and password given; anonymous access is off");
+}
+
+bool node_authorize(void *worker_context, const struct broker_subject *subject,
+                    enum broker_access access, struct bytes topic)
+{
+    struct node_worker *worker = worker_context;
+    pthread_rwlock_rdlock(&worker->node->access_lock);
+    bool is_allowed = acl_allows(worker->node->acl, subject, access, topic);
+    pthread_rwlock_unlock(&worker->node->access_lock);
+    return is_allowed;
+}
+
+static const char *role_name(enum broker_role role)
+{
+    static const char *const names[] = {"client", "gateway", "applicant", "node", "operator"};
+    return names[role];
+}
+
+void node_connected(void *worker_context, struct broker_conn conn,
+                    const struct broker_subject *subject, const char *peer)
+{
+    (void)worker_context;
+    (void)conn;
+    log_info(COMPONENT, "%s \"%.*s\" connected from %s", role_name(subject->role),
+             (int)subject->client_id.n, (const char *)subject->client_id.p, peer);
+}
+
+void node_disconnected(void *worker_context, struct broker_conn conn,
+                       const struct broker_subject *subject, const char *peer, uint8_t reason,
+                       const char *words)
+{
+    (void)worker_context;
+    (void)conn;
+    log_info(COMPONENT, "%s \"%.*s\" from %s is gone: %s", role_name(subject->role),
+             (int)subject->client_id.n, (const char *)subject->client_id.p, peer,
+             words != NULL && words[0] != '\0' ? words : mqtt_reason_text(reason));
+}

@@ -1,0 +1,86 @@
+/* Where a message goes. Ordinary messages are routed by the broker; those on a gateway's own topics
+ * and on the chain's topics are for the services, and never reach subscribers as they are. */
+#include "base/log.h"
+#include "node/node_int.h"
+
+#define COMPONENT "node"
+
+/* "<client id>/..." */
+static bool is_own_topic(const struct broker_publish *in)
+{
+    return in->topic.n > in->client_id.n + 1 && bytes_starts_with(in->topic, in->client_id) &&
+           in->topic.p[in->client_id.n] == '/';
+}
+
+static enum broker_verdict refuse(uint8_t code, uint8_t *reason)
+{
+    *reason = code;
+    return BROKER_TAKEN;
+}
+
+static enum broker_verdict consensus_message(struct node_worker *worker,
+                                             const struct broker_publish *in, struct bytes suffix,
+                                             uint8_t *reason)
+{
+    struct node *node = worker->node;
+    enum pbft_message_kind kind;
+    if (pbft_message_kind_of(suffix, &kind) != 0)
+        return refuse(MQTT_REASON_TOPIC_NAME_INVALID, reason);
+    int peer = validator_set_find(&node->genesis.validators, in->client_id);
+    int error = agreement_message(node->agreement, kind, peer, in->payload);
+    if (error != 0)
+        log_debug(COMPONENT, "a message of %.*s is dropped: %s", (int)in->client_id.n,
+                  (const char *)in->client_id.p, sealmq_error_text(error));
+    return refuse(error == 0 ? MQTT_REASON_SUCCESS : MQTT_REASON_SERVER_BUSY, reason);
+}
+
+/* A request in its binary form, as operators' tools send it: signed, so it needs no sealing. */
+static enum broker_verdict admin_request(struct node_worker *worker,
+                                         const struct broker_publish *in, uint8_t *reason)
+{
+    int error = agreement_request(worker->node->agreement, in->client_id, in->payload);
+    return refuse(error == 0 ? MQTT_REASON_SUCCESS : MQTT_REASON_SERVER_BUSY, reason);
+}
+
+static enum broker_verdict chain_topic(struct node_worker *worker, const struct broker_publish *in,
+                                       uint64_t ticket, uint8_t *reason)
+{
+    size_t prefix = strlen(worker->node->chain_prefix);
+    struct bytes suffix = bytes_of(in->topic.p + prefix, in->topic.n - prefix);
+    if (bytes_equal(suffix, BYTES_LIT("announce")))
+        return node_announced(worker, in, reason);
+    switch (in->role) {
+    case BROKER_ROLE_VALIDATOR:
+        return consensus_message(worker, in, suffix, reason);
+    case BROKER_ROLE_MEMBER:
+        if (bytes_equal(suffix, BYTES_LIT("request")))
+            return node_device_message(worker, in, ticket, reason);
+        break;
+    case BROKER_ROLE_ADMIN:
+        if (bytes_equal(suffix, BYTES_LIT("request")))
+            return admin_request(worker, in, reason);
+        if (bytes_equal(suffix, BYTES_LIT("query")))
+            return node_query(worker, in, reason);
+        break;
+    case BROKER_ROLE_APPLICANT:
+    case BROKER_ROLE_ORDINARY:
+        break;
+    }
+    return refuse(MQTT_REASON_NOT_AUTHORIZED, reason);
+}
+
+enum broker_verdict node_publish(void *worker_context, const struct broker_publish *in,
+                                 uint64_t ticket, uint8_t *reason)
+{
+    struct node_worker *worker = worker_context;
+    if (bytes_starts_with(in->topic, bytes_str(worker->node->chain_prefix)))
+        return chain_topic(worker, in, ticket, reason);
+    if (in->role == BROKER_ROLE_MEMBER || in->role == BROKER_ROLE_APPLICANT)
+        return is_own_topic(in) ? node_device_message(worker, in, ticket, reason)
+                                : refuse(MQTT_REASON_NOT_AUTHORIZED, reason);
+    /* What stands on these topics was verified; nobody else may write there. */
+    if (bytes_starts_with(in->topic, BYTES_LIT("verified/")) ||
+        bytes_starts_with(in->topic, BYTES_LIT("chain/")))
+        return refuse(MQTT_REASON_NOT_AUTHORIZED, reason);
+    return BROKER_ROUTE;
+}
