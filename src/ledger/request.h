@@ -145,11 +145,17 @@ SEALMQ_MUST_CHECK int request_cosign(struct bytes wire, struct bytes signer,
                                      struct buf *out);
 
 /* The JSON form of DATA and DESCRIBE requests, as gateways send it to a node (design: "Block write
- * request"): records as text, "sign", "topic", "request", "interval" with "leaves"; DESCRIBE has
- * "items" instead. The number, signature and roots decide; code, count, msg, eventtime are checked
- * for form. request_from_json appends the wire form. `reply_topic` (may be NULL) takes the reply
- * topic, capacity TOPIC_MAX_BYTES + 1. The item->service grouping comes from `service_of`, which
- * may be NULL (then one service "" per device). */
+ * request", docs/spec/request.md): records as text, "sign", "topic", "request", "interval" with
+ * "leaves"; DESCRIBE has "items" instead. A request without records names its "sender" itself, and
+ * has "sign" and "topic" beside it. The number, signature and roots decide; code, count, msg and
+ * eventtime are checked for form.
+ *
+ * request_to_json groups neighbouring records of one device, keeping their order, under one service
+ * "" (which service an item belongs to is not in the wire form). `reply_topic` goes into "topic".
+ * SEALMQ_E_TYPE for requests of admins, and what request_decode says.
+ * request_from_json appends the wire form, unchanged by a way through JSON; on an error it appends
+ * nothing. `reply_topic` (may be NULL) takes the reply topic ("" when there is none), capacity
+ * TOPIC_MAX_BYTES + 1. SEALMQ_E_PARSE, _COUNT, _TYPE, _LIMIT, _HASH, as request_decode. */
 SEALMQ_MUST_CHECK int request_to_json(struct bytes wire, struct bytes reply_topic, int64_t now_us,
                                       struct buf *out);
 SEALMQ_MUST_CHECK int request_from_json(struct bytes json, struct buf *wire, char *reply_topic);
