@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 
-/* cJSON copies a number into 64 bytes and drops what does not fit. */
+/* Releases of cJSON copy a number into 64 bytes and drop what does not fit. */
 #define NUMBER_MAX_BYTES 63
 
 enum state { VALUE, FIRST_VALUE, NAME, FIRST_NAME, AFTER };

@@ -145,6 +145,7 @@ static void what_is_no_json_is_refused(void **state)
         "\"a\\u0000b\"",
         "\"\\uD800\"",
         "\"\\uDC00\"",
+        "\"\\uDC00\\uDC00\"",
         "\"\\uD800\\u0041\"",
         "\"\\uD800\\uD800\"",
         "\"\\uD800x\"",

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 static void numbers_are_read_to_the_last(void **state)
 {
     (void)state;
@@ -95,6 +97,20 @@ static void utf8_refuses_stray_and_missing_continuations(void **state)
     assert_int_equal(utf8_next((struct bytes){0}), 0);
 }
 
+static void utf8_is_not_read_past_its_end(void **state)
+{
+    (void)state;
+    const char whole[] = "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80";
+    for (size_t n = 1; n <= sizeof(whole) - 1; n++) {
+        uint8_t *cut = malloc(n);
+        memcpy(cut, whole, n);
+        assert_int_equal(utf8_is_valid(bytes_of(cut, n)), n == 2 || n == 5 || n == 9);
+        /* As a part of something longer that would go on well. */
+        assert_int_equal(utf8_is_valid(bytes_of(whole, n)), n == 2 || n == 5 || n == 9);
+        free(cut);
+    }
+}
+
 static void utf8_is_checked_wherever_it_lies(void **state)
 {
     (void)state;
@@ -125,6 +141,7 @@ int main(void)
         cmocka_unit_test(a_number_has_one_way_to_be_written),
         cmocka_unit_test(utf8_takes_each_character_in_its_shortest_form_only),
         cmocka_unit_test(utf8_refuses_stray_and_missing_continuations),
+        cmocka_unit_test(utf8_is_not_read_past_its_end),
         cmocka_unit_test(utf8_is_checked_wherever_it_lies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
