@@ -22,7 +22,7 @@ static bool host_char_is_valid(uint8_t c, bool in_brackets)
 
 int net_url_parse(struct bytes url, char *host, size_t host_size, uint16_t *port)
 {
-    const uint8_t *separator = memmem(url.p, url.n, "://", 3);
+    const uint8_t *separator = url.n > 0 ? memmem(url.p, url.n, "://", 3) : NULL;
     if (separator == NULL)
         return SEALMQ_E_PARSE;
     struct bytes scheme = bytes_of(url.p, (size_t)(separator - url.p));
