@@ -5,16 +5,16 @@
  * (broker_shard_of), so that take-over, session state and ordering are the business of one thread;
  * the host brings a connection to the right shard after it has seen the CONNECT packet.
  *
- * What a shard has for the others (messages they have subscribers for, changes of interest, retained
- * messages) it puts into parcels, one list for each other shard, which the host carries over in
- * batches (broker_take_parcels, broker_deliver_parcels). The host must deliver what waits in a
- * shard's mailbox before it gives the shard bytes that it read afterwards; so whoever has seen a
- * SUBACK can rely on the subscription on every shard.
+ * What a shard has for the others (messages they have subscribers for, changes of interest,
+ * retained messages) it puts into parcels, one list for each other shard, which the host carries
+ * over in batches (broker_take_parcels, broker_deliver_parcels). The host must deliver what waits
+ * in a shard's mailbox before it gives the shard bytes that it read afterwards; so whoever has seen
+ * a SUBACK can rely on the subscription on every shard.
  *
  * The host drives a shard by its connections' bytes and by the time; the shard answers by appending
  * to connections' outputs and listing the connections that have something to be written
- * (broker_next_dirty). Nothing here blocks, reads clocks or makes randomness. Times are milliseconds
- * of a monotonic clock. */
+ * (broker_next_dirty). Nothing here blocks, reads clocks or makes randomness. Times are
+ * milliseconds of a monotonic clock. */
 #ifndef SEALMQ_BROKER_BROKER_H
 #define SEALMQ_BROKER_BROKER_H
 
@@ -36,18 +36,18 @@ struct broker_conn {
 
 /* Limits, each with a default (broker_limits_default). A limit of 0 means none where it says so. */
 struct broker_limits {
-    uint32_t packet_bytes;         /* largest packet taken from a client */
-    uint32_t connections;          /* of this shard */
-    uint32_t sessions;             /* of this shard, connected or not */
-    uint32_t subscriptions;        /* per session */
-    uint32_t topic_levels;         /* of a topic or filter */
-    uint32_t topic_bytes;          /* of a topic or filter */
-    uint16_t receive_maximum;      /* QoS 1 and 2 messages a client may have unacknowledged */
-    uint16_t inflight;             /* the same towards a client, unless it asks for less */
-    uint16_t topic_aliases;        /* a client may use */
-    uint32_t queued_messages;      /* waiting in one session */
-    uint64_t queued_bytes;         /* the same in bytes */
-    uint64_t output_bytes;         /* unsent bytes of one connection before it is cut or QoS 0 dropped */
+    uint32_t packet_bytes;    /* largest packet taken from a client */
+    uint32_t connections;     /* of this shard */
+    uint32_t sessions;        /* of this shard, connected or not */
+    uint32_t subscriptions;   /* per session */
+    uint32_t topic_levels;    /* of a topic or filter */
+    uint32_t topic_bytes;     /* of a topic or filter */
+    uint16_t receive_maximum; /* QoS 1 and 2 messages a client may have unacknowledged */
+    uint16_t inflight;        /* the same towards a client, unless it asks for less */
+    uint16_t topic_aliases;   /* a client may use */
+    uint32_t queued_messages; /* waiting in one session */
+    uint64_t queued_bytes;    /* the same in bytes */
+    uint64_t output_bytes;    /* unsent bytes of one connection before it is cut or QoS 0 dropped */
     uint32_t retained_messages;    /* in all */
     uint32_t session_expiry_max_s; /* longer wishes are shortened to this */
     uint16_t keep_alive_max_s;     /* 0: any */
@@ -111,19 +111,23 @@ enum broker_verdict {
     BROKER_DEFER, /* the service has it and will call broker_acknowledge() with *ticket */
 };
 
-/* The host's side. All are called on the shard's thread, from inside the calls below; they may call
- * broker_publish, broker_reply and broker_acknowledge, but no other function of this header. */
+/* The host's side. All are called on the shard's thread, from inside the calls below. authenticate
+ * may call broker_authenticated; all but authorize may call broker_publish, broker_reply and
+ * broker_acknowledge. They call no other function of this header but broker_conn_data and
+ * broker_find. */
 struct broker_host {
     void *context;
     /* A CONNECT is complete: the host must call broker_authenticated() now or later. The client's
      * further input waits until then. */
     void (*authenticate)(void *context, const struct broker_auth_request *request);
-    /* Whether `subject` may access `topic` (a filter for BROKER_SUBSCRIBE). */
+    /* Whether `subject` may access `topic`. For BROKER_SUBSCRIBE it is a filter, and the question
+     * is whether it can match anything that the subject may read; BROKER_READ is then asked for
+     * each topic (and the answer remembered until broker_access_changed). */
     bool (*authorize)(void *context, const struct broker_subject *subject,
                       enum broker_access access, struct bytes topic);
     /* The seam to the services above; NULL when there are none. */
-    enum broker_verdict (*publish)(void *context, const struct broker_publish *in,
-                                   uint64_t ticket, uint8_t *reason);
+    enum broker_verdict (*publish)(void *context, const struct broker_publish *in, uint64_t ticket,
+                                   uint8_t *reason);
     /* A client has come or gone, for logs and services; `reason` as MQTT reason. May be NULL. */
     void (*connected)(void *context, struct broker_conn conn, const struct broker_subject *subject,
                       const char *peer);
@@ -214,11 +218,15 @@ size_t broker_output(struct broker *broker, struct broker_conn conn, struct brok
 /* `n` bytes of it were written. */
 void broker_output_written(struct broker *broker, struct broker_conn conn, size_t n);
 
-/* Parcels for shard `to`, or NULL; ownership moves to the caller, and by delivering to the other
- * shard. broker_parcels_free is for those that cannot be delivered any more. */
+/* After any call above, and before the output is written. Parcels for shard `to`, or NULL;
+ * ownership moves to the caller, and by delivering to the other shard. broker_parcels_free is for
+ * those that cannot be delivered any more. */
 struct broker_parcel *broker_take_parcels(struct broker *broker, unsigned to);
 void broker_deliver_parcels(struct broker *broker, struct broker_parcel *parcels, uint64_t now_ms);
 void broker_parcels_free(struct broker_parcel *parcels);
+
+/* What authorize() answers has changed: answers that were remembered are asked for again. */
+void broker_access_changed(struct broker *broker);
 
 /* Counters since the start, and gauges. */
 struct broker_stats {

@@ -1,0 +1,152 @@
+/* A shard as a whole: its making and its end, its limits, and the frame around every call. */
+#include "broker/broker_int.h"
+
+#include <stdlib.h>
+
+void broker_limits_default(struct broker_limits *out)
+{
+    *out = (struct broker_limits){
+        .packet_bytes = 16 * 1024 * 1024, /* a block or a report of 8 MiB, and what is around it */
+        .connections = 100000,
+        .sessions = 200000,
+        .subscriptions = 10000,
+        .topic_levels = 64,
+        .topic_bytes = 2048,
+        .receive_maximum = 256,
+        .inflight = 128,
+        .topic_aliases = 16,
+        .queued_messages = 10000,
+        .queued_bytes = 64 * 1024 * 1024,
+        .output_bytes = 32 * 1024 * 1024,
+        .retained_messages = 1000000,
+        .session_expiry_max_s = 7 * 24 * 3600,
+        .keep_alive_max_s = 0,
+        .connect_timeout_ms = 10000,
+    };
+}
+
+/* FNV-1a, folded. Part of how a server's state is spread over its shards: must not change. */
+unsigned broker_shard_of(struct bytes client_id, unsigned shards)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < client_id.n; i++)
+        h = (h ^ client_id.p[i]) * UINT64_C(0x100000001b3);
+    h ^= h >> 32;
+    return shards <= 1 ? 0 : (unsigned)(h % shards);
+}
+
+static bool options_are_valid(const struct broker_options *o)
+{
+    const struct broker_limits *l = &o->limits;
+    return o->host.authenticate != NULL && o->host.authorize != NULL &&
+           o->retained_counter != NULL && o->shards >= 1 && o->shards <= SHARDS_MAX &&
+           o->shard < o->shards && l->packet_bytes >= 16 &&
+           l->packet_bytes <= MQTT_REMAINING_LENGTH_MAX && l->connections != 0 &&
+           l->sessions != 0 && l->topic_levels != 0 && l->topic_bytes != 0 &&
+           l->receive_maximum != 0 && l->inflight != 0 && l->output_bytes != 0;
+}
+
+int broker_new(const struct broker_options *options, struct broker **out)
+{
+    *out = NULL;
+    if (!options_are_valid(options))
+        return SEALMQ_E_ARG;
+    struct broker *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return SEALMQ_E_NOMEM;
+    b->host = options->host;
+    b->limits = options->limits;
+    if (b->limits.topic_levels > TOPIC_LEVELS_MAX)
+        b->limits.topic_levels = TOPIC_LEVELS_MAX;
+    b->shard = options->shard;
+    b->shards = options->shards;
+    b->retained_counter = options->retained_counter;
+    hash_key_from_seed(options->seed, &b->key);
+    int error = table_init(&b->sessions);
+    if (error == 0)
+        error = subtree_init(&b->subtree, b->key);
+    if (error == 0)
+        error = retained_init(&b->retained, b->key, &b->timers);
+    if (error == 0)
+        error = route_cache_init(&b->routes);
+    if (error != 0) {
+        broker_free(b);
+        return error;
+    }
+    *out = b;
+    return 0;
+}
+
+void broker_free(struct broker *b)
+{
+    if (b == NULL)
+        return;
+    conn_free_all(b);
+    if (b->sessions.buckets != NULL)
+        session_free_all(b);
+    table_close(&b->sessions);
+    route_cache_close(&b->routes);
+    subtree_close(&b->subtree);
+    retained_close(&b->retained);
+    output_pool_close(&b->pool);
+    parcel_close(b);
+    timers_close(&b->timers);
+    buf_close(&b->scratch);
+    buf_close(&b->props);
+    free(b->slots);
+    free(b);
+}
+
+void broker_enter(struct broker *b, uint64_t now_ms)
+{
+    if (now_ms > b->now_ms)
+        b->now_ms = now_ms;
+    b->depth++;
+}
+
+void broker_leave(struct broker *b)
+{
+    ASSERT(b->depth > 0);
+    if (b->depth == 1)
+        conn_detach_listed(b);
+    b->depth--;
+}
+
+uint64_t broker_deadline(const struct broker *b)
+{
+    return timers_deadline(&b->timers);
+}
+
+void broker_tick(struct broker *b, uint64_t now_ms)
+{
+    broker_enter(b, now_ms);
+    struct timer *timer;
+    while ((timer = timers_next_due(&b->timers, b->now_ms)) != NULL) {
+        switch (timer->kind) {
+        case TIMER_CONNECTION:
+            conn_timer(b, CONTAINER_OF(timer, struct conn, timer));
+            break;
+        case TIMER_SESSION:
+            session_timer(b, CONTAINER_OF(timer, struct session, timer));
+            break;
+        case TIMER_RETAINED:
+            retained_expired(&b->retained, CONTAINER_OF(timer, struct retained_node, timer),
+                             b->shards > 1);
+            break;
+        }
+    }
+    broker_leave(b);
+}
+
+void broker_access_changed(struct broker *b)
+{
+    b->subtree.generation++;
+}
+
+void broker_stats_get(const struct broker *b, struct broker_stats *out)
+{
+    *out = b->stats;
+    out->sessions = b->sessions.count;
+    out->subscriptions = b->subtree.count;
+    out->retained = b->retained.count;
+}

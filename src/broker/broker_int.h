@@ -1,0 +1,260 @@
+/* Inside of the broker: connections, sessions, and what the files of this folder call of each
+ * other.
+ *
+ * Rules that hold everywhere:
+ *  - Callbacks of the host may come back into the shard (broker_publish, broker_reply,
+ *    broker_acknowledge). So no callback is made while a list or tree is being walked; the only
+ *    exception is authorize(), which may not come back.
+ *  - A connection is ended in two steps: conn_end() stops its input and lists it; when the
+ * outermost call leaves the shard (broker_leave), the session is detached, the will published and
+ * the host told. Its memory goes in broker_closed(), never earlier. A session's memory goes only in
+ * the second step, in a take-over, or in a tick: never under the feet of a delivery.
+ *  - What can fail for want of memory is done before anything has been changed, or is counted as a
+ *    dropped delivery. */
+#ifndef SEALMQ_BROKER_BROKER_INT_H
+#define SEALMQ_BROKER_BROKER_INT_H
+
+#include "base/assert.h"
+#include "broker/broker.h"
+#include "broker/inflight.h"
+#include "broker/keyed_hash.h"
+#include "broker/message.h"
+#include "broker/output.h"
+#include "broker/queue.h"
+#include "broker/retained.h"
+#include "broker/subtree.h"
+#include "broker/table.h"
+#include "broker/tickets.h"
+#include "broker/timer.h"
+
+/* Limits that are nobody's business outside. */
+#define CONNECT_BYTES_MAX     (256 * 1024) /* a CONNECT packet: its sender is not known yet */
+#define CLIENT_ID_BYTES_MAX   1024
+#define OUTPUT_ALLOWANCE      (64 * 1024) /* answers above the output limit before input stops */
+#define PAYLOAD_BY_REFERENCE  2048        /* payloads from this size on are not copied */
+#define ROUTE_CACHE_SLOTS     16384       /* a power of two */
+#define ROUTE_CACHE_TARGETS   (1u << 20)  /* in all */
+#define ROUTE_CACHE_TOPIC_MAX 512
+#define TOPIC_LEVELS_MAX      1024 /* matching recurses by level */
+#define SHARDS_MAX            64
+
+enum conn_state { CONN_NEW, CONN_AUTHENTICATING, CONN_CONNECTED, CONN_ENDING };
+
+/* One network connection. Invariant: `session` is set exactly in CONN_CONNECTED, and in CONN_ENDING
+ * until the connection is detached. */
+struct conn {
+    struct broker_conn name;
+    void *host_data;
+    struct session *session;
+    struct conn *dirty_next, *dirty_previous;
+    struct conn *ending_next;
+    struct output output;
+    struct timer timer; /* connect timeout, then keep alive */
+    uint64_t last_input_ms;
+    struct tickets tickets;      /* PUBLISH packets that are not acknowledged */
+    struct bytes *topic_aliases; /* limits.topic_aliases of them, or NULL; owned copies */
+    struct buf connect;          /* the CONNECT packet while it is authenticated */
+    const char *end_words;
+    uint32_t packet_bytes; /* largest packet the client takes */
+    uint16_t unacked;      /* QoS 1 and 2 PUBLISH packets from the client, on this connection */
+    uint16_t window;       /* the same towards the client, at most */
+    uint16_t keep_alive_s;
+    enum mqtt_version version;
+    enum conn_state state;
+    uint8_t end_reason;
+    bool is_dirty, is_listed_ending, is_input_blocked;
+    bool will_is_wanted; /* when it ends */
+    bool is_announced;   /* to the host, as connected */
+    bool no_problem_info;
+    char peer[];
+};
+
+/* The state that the protocol keeps for a client id. */
+struct session {
+    struct table_link by_id;
+    struct subscriber subscriber;
+    struct conn *conn; /* NULL while offline */
+    struct inflight inflight;
+    struct queue queue;
+    struct packet_ids received; /* QoS 2 messages from the client, until PUBREL */
+    struct timer timer;         /* the earlier of the two below, while offline */
+    struct broker_message *will;
+    uint64_t will_at_ms;    /* while offline; TIMER_NEVER: no will pending */
+    uint64_t expires_at_ms; /* while offline; TIMER_NEVER: stays */
+    uint64_t number;        /* never used twice, on any shard */
+    uint32_t will_delay_s;
+    uint32_t expiry_s; /* 0: ends with its connection; UINT32_MAX: stays */
+    enum broker_role role;
+    bool is_anonymous;
+    uint16_t client_id_n;
+    uint32_t user_name_n;
+    uint8_t text[]; /* client id, user name */
+};
+
+/* One receiver of a topic. */
+struct target {
+    struct session *session;
+    struct subscription_ids *ids;
+    uint8_t qos;
+    bool retain_as_published;
+    bool has_no_local;
+};
+
+struct targets {
+    const struct target *list;
+    uint32_t count;
+    uint64_t shards; /* others that have subscribers */
+};
+
+struct route;
+
+struct route_cache {
+    struct route **slots;
+    uint32_t target_count; /* in all slots */
+    struct target *building;
+    uint32_t building_count, building_capacity;
+};
+
+struct conn_slot {
+    struct conn *conn; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free; /* index + 1 */
+};
+
+/* What waits for one other shard. */
+struct outbox {
+    struct broker_parcel *parcel;
+    bool owes_floor; /* see parcel.c */
+};
+
+struct broker {
+    struct broker_host host;
+    struct broker_limits limits;
+    unsigned shard, shards;
+    _Atomic uint64_t *retained_counter;
+    struct hash_key key;
+    uint64_t now_ms;
+    unsigned depth; /* of calls from the host and back */
+
+    struct conn_slot *slots;
+    uint32_t slot_count, slot_capacity, free_slot;
+    struct conn *dirty_first, *dirty_last;
+    struct conn *ending_first, *ending_last;
+
+    struct timers timers;
+    struct table sessions;
+    struct subtree subtree;
+    struct retained retained;
+    struct route_cache routes;
+    struct output_pool pool;
+    struct outbox outboxes[SHARDS_MAX];
+    uint64_t shard_floors[SHARDS_MAX]; /* see parcel.c */
+    struct buf scratch;                /* for one packet or filter, never across a callback */
+    struct buf props;                  /* for the properties that a message forwards */
+    uint64_t next_session, next_assigned;
+    struct broker_stats stats;
+};
+
+/* broker.c */
+void broker_enter(struct broker *b, uint64_t now_ms); /* 0: no time has passed */
+void broker_leave(struct broker *b);
+
+/* connection.c */
+struct conn *conn_get(const struct broker *b, struct broker_conn name);
+void conn_mark_dirty(struct broker *b, struct conn *conn);
+/* Appends an encoded packet. False: no memory, and the connection is ending. */
+bool conn_send(struct broker *b, struct conn *conn, const struct mqtt_packet *packet);
+bool conn_output_is_full(const struct broker *b, const struct conn *conn);
+/* May have been blocked: lists it if it can take input now. */
+void conn_unblock(struct broker *b, struct conn *conn);
+/* Ends a connection (once); a DISCONNECT goes out where the protocol has one and `tell` says so.
+ * `words` are static. */
+enum conn_tell { CONN_SILENT, CONN_TELL };
+void conn_end(struct broker *b, struct conn *conn, uint8_t reason, const char *words,
+              enum conn_tell tell);
+/* The second step for one connection, or for all that are listed. */
+void conn_detach(struct broker *b, struct conn *conn);
+void conn_detach_listed(struct broker *b);
+void conn_timer(struct broker *b, struct conn *conn);
+void conn_free_all(struct broker *b);
+
+/* input.c */
+bool conn_is_open_for_input(const struct broker *b, const struct conn *conn);
+
+/* connect.c */
+void connect_input(struct broker *b, struct conn *conn, struct bytes packet);
+
+/* session.c */
+struct bytes session_client_id(const struct session *s);
+struct bytes session_user_name(const struct session *s);
+struct broker_subject session_subject(const struct session *s);
+struct session *session_find(const struct broker *b, struct bytes client_id);
+SEALMQ_MUST_CHECK int session_new(struct broker *b, struct bytes client_id, struct bytes user_name,
+                                  struct session **out);
+/* Ends an offline session: publishes a pending will, and frees it. */
+void session_end(struct broker *b, struct session *s);
+/* The connection has gone: ends the session, or sets its times. */
+void session_detach(struct broker *b, struct session *s, bool will_is_wanted);
+void session_timer(struct broker *b, struct session *s);
+void session_free_all(struct broker *b);
+
+/* will.c */
+SEALMQ_MUST_CHECK int will_of_connect(struct broker *b, const struct mqtt_connect *connect,
+                                      uint64_t origin, struct broker_message **out,
+                                      uint32_t *delay_s);
+void will_drop(struct session *s);
+void will_publish(struct broker *b, struct session *s);
+
+/* publish.c */
+void publish_input(struct broker *b, struct conn *conn, const struct mqtt_publish *publish);
+/* Those properties of a message that go on to the receivers. */
+SEALMQ_MUST_CHECK int publish_forwarded_props(struct broker *b, struct mqtt_props in,
+                                              struct bytes *props, uint64_t *expires_ms);
+bool publish_topic_is_within_limits(const struct broker *b, struct bytes topic);
+
+/* acknowledge.c */
+void acknowledge(struct broker *b, struct conn *conn, uint8_t qos, uint16_t packet_id,
+                 uint8_t reason);
+void acknowledge_done(struct broker *b, struct conn *conn);
+void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type,
+               const struct mqtt_ack *ack);
+
+/* subscribe.c */
+void subscribe_input(struct broker *b, struct conn *conn, const struct mqtt_subscribe *subscribe);
+void unsubscribe_input(struct broker *b, struct conn *conn,
+                       const struct mqtt_unsubscribe *unsubscribe);
+void unsubscribe_all(struct broker *b, struct session *s);
+
+/* route.c */
+SEALMQ_MUST_CHECK int route_cache_init(struct route_cache *cache);
+void route_cache_close(struct route_cache *cache);
+SEALMQ_MUST_CHECK int route_find(struct broker *b, struct bytes topic, struct targets *out);
+/* Sends a publication to whom it concerns, on all shards. SEALMQ_E_NOMEM, SEALMQ_E_LIMIT (no more
+ * retained messages): nobody got it. */
+SEALMQ_MUST_CHECK int route_publication(struct broker *b, struct publication *publication,
+                                        bool *has_receivers);
+/* To this shard's subscribers only. */
+SEALMQ_MUST_CHECK int route_local(struct broker *b, struct publication *publication);
+
+/* deliver.c */
+struct delivery_terms {
+    uint8_t qos;
+    bool retain;
+    bool may_queue; /* also at QoS 0 */
+    struct subscription_ids *ids;
+};
+/* False when it was dropped. */
+bool deliver(struct broker *b, struct publication *publication, struct session *s,
+             const struct delivery_terms *terms);
+/* Sends what waits, as far as the client's window and the output allow. */
+void deliver_waiting(struct broker *b, struct session *s);
+
+/* parcel.c */
+/* Room for one more item in the outboxes of `shards`, so that the putting cannot fail. */
+SEALMQ_MUST_CHECK int parcel_reserve(struct broker *b, uint64_t shards);
+void parcel_put_message(struct broker *b, uint64_t shards, struct broker_message *message);
+SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter, bool joins);
+uint64_t parcel_other_shards(const struct broker *b);
+void parcel_close(struct broker *b);
+
+#endif

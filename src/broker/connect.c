@@ -1,0 +1,344 @@
+/* CONNECT: from the packet to the CONNACK.
+ *
+ * The packet is checked, copied, and shown to the host's authentication, which answers at once or
+ * later (broker_authenticated). Then an older connection of the same client id is taken over, the
+ * session is resumed or made, and the CONNACK says what both sides have agreed on. */
+#include "broker/broker_int.h"
+
+/* What a CONNECT asks for and what becomes of it, while it is worked on. */
+struct connecting {
+    struct mqtt_connect connect;
+    struct bytes client_id; /* as assigned, when the client sent none */
+    char assigned[40];
+    bool is_assigned;
+    uint32_t asked_expiry_s;
+    uint32_t expiry_s;
+    uint16_t receive_maximum;
+};
+
+static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words)
+{
+    b->stats.connects_refused_total++;
+    /* Only codes from 0x80 on refuse. */
+    if (reason < 0x80)
+        reason = MQTT_REASON_UNSPECIFIED_ERROR;
+    struct mqtt_packet packet = {.type = MQTT_CONNACK, .connack = {.reason = reason}};
+    if (conn->version != MQTT_V5)
+        packet.connack.reason = mqtt_connect_return_code(reason);
+    buf_reset(&b->props);
+    if (words != NULL)
+        mqtt_props_append_text(&b->props, MQTT_PROP_REASON_STRING, bytes_str(words));
+    if (buf_status(&b->props) == 0 && b->props.n + 16 <= conn->packet_bytes)
+        packet.connack.props.wire = buf_bytes(&b->props);
+    if (conn_send(b, conn, &packet))
+        conn_end(b, conn, reason, "refused", CONN_SILENT);
+}
+
+/* Answers a CONNECT that cannot be decoded as far as its protocol has an answer. */
+static void refuse_undecodable(struct broker *b, struct conn *conn, struct bytes packet, int error,
+                               uint8_t reason)
+{
+    /* Fixed header, then "\0\4MQTT" and the level; 3.1 says "\0\6MQIsdp" and 3. */
+    size_t at = 1;
+    while (at < packet.n && at < MQTT_FIXED_HEADER_MAX && (packet.p[at] & 0x80) != 0)
+        at++;
+    struct bytes rest = bytes_of(packet.p + at + 1, packet.n > at ? packet.n - at - 1 : 0);
+    b->stats.packets_malformed_total++;
+    bool is_mqtt = bytes_starts_with(rest, BYTES_LIT("\0\4MQTT")) && rest.n > 6;
+    if (is_mqtt && rest.p[6] >= MQTT_V5)
+        conn->version = MQTT_V5;
+    if (error == SEALMQ_E_VERSION)
+        refuse(b, conn, MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION, NULL);
+    else if (is_mqtt && conn->version == MQTT_V5)
+        refuse(b, conn, reason, NULL);
+    else
+        conn_end(b, conn, reason, mqtt_reason_text(reason), CONN_SILENT);
+}
+
+/* A client id that is free and belongs to this shard. Cannot be guessed, nor does it repeat. */
+static void assign_client_id(struct broker *b, struct connecting *c)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct bytes id;
+    do {
+        uint64_t number = ++b->next_assigned;
+        uint64_t words[2] = {keyed_hash(&b->key, number, BYTES_LIT("id")),
+                             keyed_hash(&b->key, number, BYTES_LIT("more"))};
+        char *to = c->assigned;
+        memcpy(to, "auto-", 5);
+        to += 5;
+        for (size_t i = 0; i < 24; i++)
+            *to++ = digits[words[i / 16] >> (i % 16 * 4) & 15];
+        id = bytes_of(c->assigned, (size_t)(to - c->assigned));
+    } while (broker_shard_of(id, b->shards) != b->shard || session_find(b, id) != NULL);
+    c->client_id = id;
+    c->is_assigned = true;
+}
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Reads what the client wants; false when it was refused. */
+static bool read_wishes(struct broker *b, struct conn *conn, struct connecting *c)
+{
+    const struct mqtt_connect *connect = &c->connect;
+    struct mqtt_prop prop;
+    conn->version = connect->version;
+    c->receive_maximum = UINT16_MAX;
+    /* 3.1.1: a session that is not clean stays until somebody cleans it, or as long as we keep any.
+     */
+    c->asked_expiry_s = connect->version == MQTT_V5 || connect->clean_start ? 0 : UINT32_MAX;
+    for (struct mqtt_props rest = connect->props; mqtt_props_next(&rest, &prop);) {
+        switch (prop.id) {
+        case MQTT_PROP_SESSION_EXPIRY:
+            c->asked_expiry_s = prop.number;
+            break;
+        case MQTT_PROP_RECEIVE_MAXIMUM:
+            c->receive_maximum = (uint16_t)prop.number;
+            break;
+        case MQTT_PROP_MAXIMUM_PACKET_SIZE:
+            conn->packet_bytes = min_u32(prop.number, conn->packet_bytes);
+            break;
+        case MQTT_PROP_REQUEST_PROBLEM_INFO:
+            conn->no_problem_info = prop.number == 0;
+            break;
+        default:
+            break;
+        }
+    }
+    c->expiry_s = min_u32(c->asked_expiry_s, b->limits.session_expiry_max_s);
+    conn->window =
+        c->receive_maximum < b->limits.inflight ? c->receive_maximum : b->limits.inflight;
+    conn->keep_alive_s = connect->keep_alive_s;
+    uint16_t most = b->limits.keep_alive_max_s;
+    if (most != 0 && connect->version == MQTT_V5 &&
+        (conn->keep_alive_s == 0 || conn->keep_alive_s > most))
+        conn->keep_alive_s = most;
+    if (mqtt_props_find(connect->props, MQTT_PROP_AUTH_METHOD, &prop)) {
+        refuse(b, conn, MQTT_REASON_BAD_AUTHENTICATION_METHOD, "no enhanced authentication here");
+        return false;
+    }
+    return true;
+}
+
+static bool check_client_id(struct broker *b, struct conn *conn, struct connecting *c)
+{
+    c->client_id = c->connect.client_id;
+    if (c->client_id.n == 0) {
+        /* 3.1.1 section 3.1.3.1: without an id the session must be clean. */
+        if (c->connect.version != MQTT_V5 && !c->connect.clean_start) {
+            refuse(b, conn, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, NULL);
+            return false;
+        }
+        assign_client_id(b, c);
+        return true;
+    }
+    if (c->client_id.n > CLIENT_ID_BYTES_MAX) {
+        refuse(b, conn, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, "client identifier too long");
+        return false;
+    }
+    if (broker_shard_of(c->client_id, b->shards) != b->shard) {
+        refuse(b, conn, MQTT_REASON_IMPLEMENTATION_SPECIFIC_ERROR, "connection on the wrong shard");
+        return false;
+    }
+    return true;
+}
+
+static bool check_will(struct broker *b, struct conn *conn, const struct mqtt_connect *connect)
+{
+    if (!connect->has_will || publish_topic_is_within_limits(b, connect->will_topic))
+        return true;
+    refuse(b, conn, MQTT_REASON_TOPIC_NAME_INVALID, "will topic over a limit");
+    return false;
+}
+
+/* Decodes the packet again, after authentication. It was valid the first time. */
+static void reread(struct conn *conn, struct connecting *c)
+{
+    struct mqtt_packet packet;
+    uint8_t reason;
+    size_t size = 0;
+    int error = mqtt_frame(buf_bytes(&conn->connect), &size);
+    if (error == 0)
+        error = mqtt_decode(bytes_of(conn->connect.p, size), conn->version, true, &packet, &reason);
+    ASSERT(error == 0 && packet.type == MQTT_CONNECT);
+    c->connect = packet.connect;
+    c->client_id = c->connect.client_id;
+    if (c->client_id.n == 0) {
+        c->client_id = bytes_of(conn->connect.p + size, conn->connect.n - size);
+        c->is_assigned = true;
+    }
+}
+
+void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
+{
+    struct mqtt_packet packet;
+    uint8_t reason = MQTT_REASON_MALFORMED_PACKET;
+    int error = mqtt_decode(bytes, MQTT_V311, true, &packet, &reason);
+    if (error != 0) {
+        refuse_undecodable(b, conn, bytes, error, reason);
+        return;
+    }
+    struct connecting c = {.connect = packet.connect};
+    if (!read_wishes(b, conn, &c) || !check_client_id(b, conn, &c) ||
+        !check_will(b, conn, &c.connect))
+        return;
+    buf_append_bytes(&conn->connect, bytes);
+    /* An assigned id stands behind the packet. */
+    if (c.is_assigned)
+        buf_append_bytes(&conn->connect, c.client_id);
+    if (buf_status(&conn->connect) != 0) {
+        refuse(b, conn, MQTT_REASON_SERVER_BUSY, NULL);
+        return;
+    }
+    conn->state = CONN_AUTHENTICATING;
+    struct broker_auth_request request = {
+        .conn = conn->name,
+        .version = conn->version,
+        .client_id = c.client_id,
+        .has_user_name = c.connect.has_user_name,
+        .has_password = c.connect.has_password,
+        .user_name = c.connect.user_name,
+        .password = c.connect.password,
+        .peer = conn->peer,
+    };
+    b->host.authenticate(b->host.context, &request);
+}
+
+/* The session to go on with, NULL when a new one is to be made. Whoever was connected is not any
+ * more afterwards. */
+static struct session *take_over(struct broker *b, const struct connecting *c,
+                                 const struct broker_grant *grant)
+{
+    struct session *s = session_find(b, c->client_id);
+    if (s == NULL)
+        return NULL;
+    if (s->conn != NULL) {
+        struct conn *old = s->conn;
+        conn_end(b, old, MQTT_REASON_SESSION_TAKEN_OVER, "session taken over", CONN_TELL);
+        conn_detach(b, old);
+        s = session_find(b, c->client_id);
+        if (s == NULL)
+            return NULL;
+    }
+    bool is_same_user =
+        bytes_equal(session_user_name(s), grant->user_name) && s->role == grant->role;
+    if (c->connect.clean_start || !is_same_user) {
+        session_end(b, s);
+        return NULL;
+    }
+    will_drop(s);
+    timer_clear(&b->timers, &s->timer);
+    return s;
+}
+
+/* Appends the properties of a CONNACK that lets the client in. */
+static void append_agreement(const struct broker *b, const struct conn *conn,
+                             const struct connecting *c, struct buf *props)
+{
+    if (c->expiry_s != c->asked_expiry_s)
+        mqtt_props_append_number(props, MQTT_PROP_SESSION_EXPIRY, c->expiry_s);
+    if (b->limits.receive_maximum != UINT16_MAX)
+        mqtt_props_append_number(props, MQTT_PROP_RECEIVE_MAXIMUM, b->limits.receive_maximum);
+    mqtt_props_append_number(props, MQTT_PROP_MAXIMUM_PACKET_SIZE, b->limits.packet_bytes);
+    if (c->is_assigned)
+        mqtt_props_append_text(props, MQTT_PROP_ASSIGNED_CLIENT_ID, c->client_id);
+    if (b->limits.topic_aliases != 0)
+        mqtt_props_append_number(props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, b->limits.topic_aliases);
+    if (conn->keep_alive_s != c->connect.keep_alive_s)
+        mqtt_props_append_number(props, MQTT_PROP_SERVER_KEEP_ALIVE, conn->keep_alive_s);
+    mqtt_props_append_number(props, MQTT_PROP_SHARED_AVAILABLE, 0);
+}
+
+static bool send_connack(struct broker *b, struct conn *conn, const struct connecting *c,
+                         bool session_present, const char *words)
+{
+    struct mqtt_packet packet = {.type = MQTT_CONNACK,
+                                 .connack = {.session_present = session_present}};
+    buf_reset(&b->props);
+    append_agreement(b, conn, c, &b->props);
+    if (words != NULL && b->props.n + strlen(words) + 16 <= conn->packet_bytes)
+        mqtt_props_append_text(&b->props, MQTT_PROP_REASON_STRING, bytes_str(words));
+    if (buf_status(&b->props) != 0) {
+        conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_SILENT);
+        return false;
+    }
+    packet.connack.props.wire = buf_bytes(&b->props);
+    return conn_send(b, conn, &packet);
+}
+
+/* Makes the connection that of its session. */
+static void attach(struct broker *b, struct conn *conn, struct session *s,
+                   const struct connecting *c, const struct broker_grant *grant)
+{
+    s->conn = conn;
+    s->role = grant->role;
+    s->is_anonymous = !c->connect.has_user_name && grant->user_name.n == 0;
+    s->expiry_s = c->expiry_s;
+    s->expires_at_ms = TIMER_NEVER;
+    conn->session = s;
+    conn->state = CONN_CONNECTED;
+    conn->last_input_ms = b->now_ms;
+    if (conn->keep_alive_s != 0)
+        timer_set(&b->timers, &conn->timer, b->now_ms + (uint64_t)conn->keep_alive_s * 1500);
+    else
+        timer_clear(&b->timers, &conn->timer);
+}
+
+static void let_in(struct broker *b, struct conn *conn, struct connecting *c,
+                   const struct broker_grant *grant)
+{
+    struct session *s = take_over(b, c, grant);
+    bool session_present = s != NULL;
+    int error = 0;
+    if (s == NULL)
+        error = session_new(b, c->client_id, grant->user_name, &s);
+    struct broker_message *will = NULL;
+    uint32_t will_delay_s = 0;
+    if (error == 0)
+        error = will_of_connect(b, &c->connect, s->number, &will, &will_delay_s);
+    if (error != 0) {
+        if (s != NULL)
+            session_detach(b, s, false);
+        refuse(b, conn,
+               error == SEALMQ_E_LIMIT ? MQTT_REASON_QUOTA_EXCEEDED : MQTT_REASON_SERVER_BUSY,
+               NULL);
+        return;
+    }
+    s->will = will;
+    s->will_delay_s = will_delay_s;
+    attach(b, conn, s, c, grant);
+    if (!send_connack(b, conn, c, session_present, grant->reason_string))
+        return;
+    inflight_restart(&s->inflight);
+    conn->is_announced = true;
+    if (b->host.connected != NULL) {
+        struct broker_subject subject = session_subject(s);
+        b->host.connected(b->host.context, conn->name, &subject, conn->peer);
+    }
+    if (conn->state == CONN_CONNECTED)
+        deliver_waiting(b, s);
+}
+
+void broker_authenticated(struct broker *b, struct broker_conn name,
+                          const struct broker_grant *grant, uint64_t now_ms)
+{
+    struct conn *conn = conn_get(b, name);
+    if (conn == NULL || conn->state != CONN_AUTHENTICATING)
+        return;
+    broker_enter(b, now_ms);
+    if (grant->reason != MQTT_REASON_SUCCESS) {
+        refuse(b, conn, grant->reason, grant->reason_string);
+    } else {
+        struct connecting c = {0};
+        reread(conn, &c);
+        bool is_readable = read_wishes(b, conn, &c);
+        ASSERT(is_readable);
+        let_in(b, conn, &c, grant);
+    }
+    buf_wipe(&conn->connect);
+    conn_unblock(b, conn);
+    broker_leave(b);
+}

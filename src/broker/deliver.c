@@ -1,0 +1,255 @@
+/* A message on its last step: from a publication to the output of one client, to its inflight
+ * window, or to its queue.
+ *
+ * The PUBLISH packet is written into the output straight from the message's parts:
+ *
+ *     | fixed header | topic | packet id | properties: length, receiver's, message's | payload |
+ *                                                                  copied, or by reference ^
+ *
+ * What is slower than its messages come loses QoS 0 messages when its output is full; QoS 1 and 2
+ * wait in the session's queue, and the newest is dropped and counted when the queue is full. */
+#include "broker/broker_int.h"
+
+struct publish_head {
+    uint8_t qos;
+    bool dup, retain;
+    uint16_t packet_id;
+};
+
+/* The properties that are this receiver's own: expiry and subscription identifiers. */
+static size_t own_props_size(const struct publication *p, const struct subscription_ids *ids)
+{
+    size_t size = p->view.expires_ms == TIMER_NEVER ? 0 : 5;
+    for (uint32_t i = 0; ids != NULL && i < ids->count; i++)
+        size += 1 + mqtt_varint_size(ids->id[i]);
+    return size;
+}
+
+static uint8_t *put_varint(uint8_t *to, uint32_t v)
+{
+    while (v >= 128) {
+        *to++ = (uint8_t)(v | 128);
+        v >>= 7;
+    }
+    *to++ = (uint8_t)v;
+    return to;
+}
+
+static uint8_t *put_u16(uint8_t *to, uint16_t v)
+{
+    *to++ = (uint8_t)(v >> 8);
+    *to++ = (uint8_t)v;
+    return to;
+}
+
+static uint8_t *put_bytes(uint8_t *to, struct bytes b)
+{
+    if (b.n != 0)
+        memcpy(to, b.p, b.n);
+    return to + b.n;
+}
+
+static uint8_t *put_own_props(uint8_t *to, const struct publication *p,
+                              const struct subscription_ids *ids, uint64_t now_ms)
+{
+    if (p->view.expires_ms != TIMER_NEVER) {
+        uint64_t left_ms = p->view.expires_ms > now_ms ? p->view.expires_ms - now_ms : 0;
+        uint32_t left_s = (uint32_t)((left_ms + 999) / 1000);
+        *to++ = MQTT_PROP_MESSAGE_EXPIRY;
+        to = put_u16(to, (uint16_t)(left_s >> 16));
+        to = put_u16(to, (uint16_t)left_s);
+    }
+    for (uint32_t i = 0; ids != NULL && i < ids->count; i++) {
+        *to++ = MQTT_PROP_SUBSCRIPTION_ID;
+        to = put_varint(to, ids->id[i]);
+    }
+    return to;
+}
+
+/* Writes one PUBLISH packet. SEALMQ_E_LIMIT: larger than the client takes; SEALMQ_E_NOMEM. Nothing
+ * is written then. */
+static int send_publish(struct broker *b, struct conn *conn, struct publication *p,
+                        const struct publish_head *head, const struct subscription_ids *ids)
+{
+    bool is_v5 = conn->version == MQTT_V5;
+    size_t own_n = is_v5 ? own_props_size(p, ids) : 0;
+    size_t props_n = is_v5 ? own_n + p->view.props.n : 0;
+    size_t size = 2 + p->view.topic.n + (head->qos != 0 ? 2 : 0) + p->view.payload.n;
+    if (is_v5 && props_n <= MQTT_REMAINING_LENGTH_MAX)
+        size += mqtt_varint_size((uint32_t)props_n) + props_n;
+    if (size > MQTT_REMAINING_LENGTH_MAX || props_n > MQTT_REMAINING_LENGTH_MAX)
+        return SEALMQ_E_LIMIT;
+    size_t whole = 1 + mqtt_varint_size((uint32_t)size) + size;
+    if (whole > conn->packet_bytes)
+        return SEALMQ_E_LIMIT;
+
+    bool by_reference = p->view.payload.n >= PAYLOAD_BY_REFERENCE;
+    if (by_reference && publication_own(p) != 0)
+        return SEALMQ_E_NOMEM;
+    size_t room = by_reference ? whole - p->view.payload.n : whole;
+    uint8_t *to = by_reference ? output_room_before(&b->pool, &conn->output, room, p->owned)
+                               : output_room(&b->pool, &conn->output, room);
+    if (to == NULL)
+        return SEALMQ_E_NOMEM;
+    *to++ = (uint8_t)(MQTT_PUBLISH << 4 | head->dup << 3 | head->qos << 1 | head->retain);
+    to = put_varint(to, (uint32_t)size);
+    to = put_u16(to, (uint16_t)p->view.topic.n);
+    to = put_bytes(to, p->view.topic);
+    if (head->qos != 0)
+        to = put_u16(to, head->packet_id);
+    if (is_v5) {
+        to = put_varint(to, (uint32_t)props_n);
+        to = put_own_props(to, p, ids, b->now_ms);
+        to = put_bytes(to, p->view.props);
+    }
+    if (by_reference) {
+        output_commit_before(&conn->output, room);
+    } else {
+        (void)put_bytes(to, p->view.payload);
+        output_commit(&conn->output, room);
+    }
+    b->stats.publishes_out_total++;
+    conn_mark_dirty(b, conn);
+    return 0;
+}
+
+static bool is_expired(const struct broker *b, const struct message_view *view)
+{
+    return view->expires_ms <= b->now_ms;
+}
+
+/* Sends at QoS 1 or 2 through the inflight window, which has room. */
+static int send_inflight(struct broker *b, struct session *s, struct publication *p, uint8_t qos,
+                         bool retain, struct subscription_ids *ids)
+{
+    int error = publication_own(p);
+    if (error != 0)
+        return error;
+    struct delivery delivery = {p->owned, ids, qos, retain};
+    uint16_t packet_id;
+    error = inflight_add(&s->inflight, &delivery, &packet_id);
+    if (error != 0)
+        return error;
+    struct publish_head head = {.qos = qos, .retain = retain, .packet_id = packet_id};
+    error = send_publish(b, s->conn, p, &head, ids);
+    if (error != 0) {
+        inflight_take_back(&s->inflight, packet_id);
+        return error;
+    }
+    message_hold(p->owned);
+    subscription_ids_hold(ids);
+    return 0;
+}
+
+static int enqueue(struct broker *b, struct session *s, struct publication *p,
+                   const struct delivery_terms *terms)
+{
+    if (s->queue.count >= b->limits.queued_messages ||
+        s->queue.bytes + message_size(&p->view) > b->limits.queued_bytes)
+        return SEALMQ_E_FULL;
+    int error = publication_own(p);
+    if (error != 0)
+        return error;
+    struct delivery delivery = {p->owned, terms->ids, terms->qos, terms->retain};
+    error = queue_push(&s->queue, &delivery);
+    if (error == 0) {
+        message_hold(p->owned);
+        subscription_ids_hold(terms->ids);
+    }
+    return error;
+}
+
+static bool has_room(const struct broker *b, const struct session *s, uint8_t qos)
+{
+    return !conn_output_is_full(b, s->conn) &&
+           (qos == 0 ||
+            (inflight_sent_count(&s->inflight) < s->conn->window && s->inflight.unsent_count == 0));
+}
+
+bool deliver(struct broker *b, struct publication *p, struct session *s,
+             const struct delivery_terms *terms)
+{
+    bool is_online = s->conn != NULL && s->conn->state == CONN_CONNECTED;
+    uint8_t qos = terms->qos;
+    int error;
+    if (is_expired(b, &p->view))
+        return true;
+    /* Messages do not overtake what waits at their QoS; QoS 0 waits only for QoS 0. */
+    bool is_behind = qos == 0 ? s->queue.qos0_count != 0 : s->queue.count != 0;
+    if (is_online && !is_behind && has_room(b, s, qos)) {
+        struct publish_head head = {.qos = 0, .retain = terms->retain};
+        error = qos == 0 ? send_publish(b, s->conn, p, &head, terms->ids)
+                         : send_inflight(b, s, p, qos, terms->retain, terms->ids);
+    } else if (qos != 0 ? is_online || s->expiry_s != 0
+                        : is_online && (terms->may_queue || is_behind)) {
+        error = enqueue(b, s, p, terms);
+    } else if (is_online) {
+        error = SEALMQ_E_FULL;
+    } else {
+        return true; /* nobody there, and nothing promised */
+    }
+    if (error != 0)
+        b->stats.publishes_dropped_total++;
+    return error == 0;
+}
+
+/* Sends again what was not completed on an earlier connection. False when something is left. */
+static bool resend(struct broker *b, struct session *s)
+{
+    struct conn *conn = s->conn;
+    struct inflight_slot *slot;
+    while ((slot = inflight_unsent(&s->inflight)) != NULL) {
+        if (conn->state != CONN_CONNECTED || conn_output_is_full(b, conn))
+            return false;
+        if (slot->state == AWAIT_PUBCOMP) {
+            struct mqtt_packet packet = {.type = MQTT_PUBREL,
+                                         .ack = {.packet_id = slot->packet_id}};
+            if (!conn_send(b, conn, &packet))
+                return false;
+            inflight_resent(&s->inflight, slot);
+            continue;
+        }
+        if (inflight_sent_count(&s->inflight) >= conn->window)
+            return false;
+        struct publication p;
+        publication_of(slot->delivery.message, &p);
+        struct publish_head head = {slot->delivery.qos, true, slot->delivery.retain,
+                                    slot->packet_id};
+        int error = send_publish(b, conn, &p, &head, slot->delivery.ids);
+        publication_close(&p);
+        if (error == SEALMQ_E_LIMIT) {
+            /* The client takes only smaller packets than before. */
+            b->stats.publishes_dropped_total++;
+            inflight_drop(&s->inflight, slot, delivery_release);
+            continue;
+        }
+        if (error != 0) {
+            conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_SILENT);
+            return false;
+        }
+        inflight_resent(&s->inflight, slot);
+    }
+    return true;
+}
+
+void deliver_waiting(struct broker *b, struct session *s)
+{
+    if (s->inflight.unsent_count != 0 && !resend(b, s))
+        return;
+    while (s->queue.count != 0 && s->conn->state == CONN_CONNECTED &&
+           has_room(b, s, queue_first(&s->queue)->qos)) {
+        struct delivery first = queue_pop(&s->queue);
+        if (!is_expired(b, &first.message->view)) {
+            struct publication p;
+            publication_of(first.message, &p);
+            struct publish_head head = {.qos = 0, .retain = first.retain};
+            int error = first.qos == 0
+                            ? send_publish(b, s->conn, &p, &head, first.ids)
+                            : send_inflight(b, s, &p, first.qos, first.retain, first.ids);
+            publication_close(&p);
+            if (error != 0)
+                b->stats.publishes_dropped_total++;
+        }
+        delivery_release(&first);
+    }
+}

@@ -1,0 +1,270 @@
+/* Who gets a topic. The answer for a topic is worked out once (subscriptions of one session merged,
+ * the right to read asked) and remembered until a subscription or a right changes: a generation
+ * number tells. The cache has one slot per hash value and so a fixed size; a newer topic pushes an
+ * older one out. */
+#include "broker/broker_int.h"
+
+#include <stdlib.h>
+
+struct route {
+    uint64_t generation;
+    uint64_t hash;
+    uint64_t shards;
+    uint32_t count;
+    uint16_t topic_n;
+    struct target targets[]; /* behind them the topic */
+};
+
+static struct bytes route_topic(const struct route *r)
+{
+    return bytes_of(r->targets + r->count, r->topic_n);
+}
+
+int route_cache_init(struct route_cache *cache)
+{
+    *cache = (struct route_cache){0};
+    cache->slots = calloc(ROUTE_CACHE_SLOTS, sizeof(struct route *));
+    return cache->slots == NULL ? SEALMQ_E_NOMEM : 0;
+}
+
+static void forget(struct route_cache *cache, size_t slot)
+{
+    struct route *r = cache->slots[slot];
+    if (r == NULL)
+        return;
+    for (uint32_t i = 0; i < r->count; i++)
+        subscription_ids_release(r->targets[i].ids);
+    cache->target_count -= r->count;
+    free(r);
+    cache->slots[slot] = NULL;
+}
+
+static void clear_building(struct route_cache *cache)
+{
+    for (uint32_t i = 0; i < cache->building_count; i++)
+        subscription_ids_release(cache->building[i].ids);
+    cache->building_count = 0;
+}
+
+void route_cache_close(struct route_cache *cache)
+{
+    for (size_t i = 0; cache->slots != NULL && i < ROUTE_CACHE_SLOTS; i++)
+        forget(cache, i);
+    clear_building(cache);
+    free(cache->building);
+    free(cache->slots);
+    *cache = (struct route_cache){0};
+}
+
+/* The target of a session in the list that is being built, made if it is missing. */
+static struct target *target_for(struct route_cache *cache, struct session *s)
+{
+    struct subscriber *subscriber = &s->subscriber;
+    /* The index proves itself: what it points to must be this session. */
+    if (subscriber->target < cache->building_count &&
+        cache->building[subscriber->target].session == s)
+        return &cache->building[subscriber->target];
+    if (cache->building_count == cache->building_capacity) {
+        uint32_t capacity = cache->building_capacity == 0 ? 16 : cache->building_capacity * 2;
+        struct target *list = realloc(cache->building, capacity * sizeof *list);
+        if (list == NULL)
+            return NULL;
+        cache->building = list;
+        cache->building_capacity = capacity;
+    }
+    subscriber->target = cache->building_count++;
+    struct target *target = &cache->building[subscriber->target];
+    *target = (struct target){.session = s};
+    return target;
+}
+
+static int merge(struct target *target, const struct subscription_options *options)
+{
+    if (options->qos > target->qos)
+        target->qos = options->qos;
+    target->retain_as_published |= options->retain_as_published;
+    target->has_no_local |= options->no_local;
+    return options->id == 0 ? 0 : subscription_ids_add(&target->ids, options->id);
+}
+
+struct building {
+    struct route_cache *cache;
+    uint64_t shards;
+};
+
+static int visit(void *context, const struct filter_node *node)
+{
+    struct building *building = context;
+    building->shards |= node->shards;
+    for (const struct subscription *s = node->first; s != NULL; s = s->next) {
+        struct session *session = CONTAINER_OF(s->subscriber, struct session, subscriber);
+        struct target *target = target_for(building->cache, session);
+        if (target == NULL || merge(target, &s->options) != 0)
+            return SEALMQ_E_NOMEM;
+    }
+    return 0;
+}
+
+/* Takes those out who may not read the topic. */
+static void keep_authorized(struct broker *b, struct bytes topic)
+{
+    struct route_cache *cache = &b->routes;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < cache->building_count; i++) {
+        struct target *target = &cache->building[i];
+        struct broker_subject subject = session_subject(target->session);
+        if (b->host.authorize(b->host.context, &subject, BROKER_READ, topic))
+            cache->building[kept++] = *target;
+        else
+            subscription_ids_release(target->ids);
+    }
+    cache->building_count = kept;
+}
+
+/* Moves what was built into the cache; when that is not possible it stays, and is used once. */
+static struct route *remember(struct broker *b, struct bytes topic, uint64_t hash, uint64_t shards)
+{
+    struct route_cache *cache = &b->routes;
+    size_t slot = hash & (ROUTE_CACHE_SLOTS - 1);
+    forget(cache, slot);
+    if (topic.n > ROUTE_CACHE_TOPIC_MAX ||
+        cache->building_count > ROUTE_CACHE_TARGETS - cache->target_count) {
+        /* Slots of an older generation may hold what there is room for. */
+        for (size_t i = 0; topic.n <= ROUTE_CACHE_TOPIC_MAX && i < ROUTE_CACHE_SLOTS; i++)
+            forget(cache, i);
+        return NULL;
+    }
+    size_t targets_size = cache->building_count * sizeof(struct target);
+    struct route *r = malloc(sizeof *r + targets_size + topic.n);
+    if (r == NULL)
+        return NULL;
+    *r = (struct route){b->subtree.generation, hash, shards, cache->building_count,
+                        (uint16_t)topic.n};
+    if (targets_size != 0)
+        memcpy(r->targets, cache->building, targets_size);
+    memcpy(r->targets + r->count, topic.p, topic.n);
+    cache->building_count = 0;
+    cache->target_count += r->count;
+    cache->slots[slot] = r;
+    return r;
+}
+
+int route_find(struct broker *b, struct bytes topic, struct targets *out)
+{
+    struct route_cache *cache = &b->routes;
+    uint64_t hash = keyed_hash(&b->key, 1, topic);
+    struct route *r = cache->slots[hash & (ROUTE_CACHE_SLOTS - 1)];
+    if (r != NULL && r->hash == hash && r->generation == b->subtree.generation &&
+        bytes_equal(route_topic(r), topic)) {
+        *out = (struct targets){r->targets, r->count, r->shards};
+        return 0;
+    }
+    clear_building(cache);
+    struct building building = {cache, b->subtree.shards_for_all};
+    int error = subtree_match(&b->subtree, topic, visit, &building);
+    if (error != 0) {
+        clear_building(cache);
+        return error;
+    }
+    keep_authorized(b, topic);
+    r = remember(b, topic, hash, building.shards);
+    *out = r != NULL ? (struct targets){r->targets, r->count, r->shards}
+                     : (struct targets){cache->building, cache->building_count, building.shards};
+    return 0;
+}
+
+/* The publisher is a subscriber with "no local" somewhere: its subscriptions are looked at one by
+ * one. False when none is left. */
+static bool merge_for_publisher(struct broker *b, struct bytes topic, struct target *target)
+{
+    bool any = false;
+    struct subscription_ids *ids = NULL;
+    *target = (struct target){.session = target->session};
+    for (const struct subscription *s = target->session->subscriber.first; s != NULL;
+         s = s->next_held) {
+        if (s->options.no_local)
+            continue;
+        buf_reset(&b->scratch);
+        levels_append_path(&b->subtree.levels, &s->node->level, &b->scratch);
+        if (buf_status(&b->scratch) != 0 || !mqtt_filter_matches(buf_bytes(&b->scratch), topic))
+            continue;
+        any = true;
+        (void)merge(target, &s->options);
+    }
+    ids = target->ids;
+    if (!any)
+        subscription_ids_release(ids);
+    return any;
+}
+
+static void deliver_to(struct broker *b, struct publication *p, const struct target *target)
+{
+    struct delivery_terms terms = {
+        .qos = target->qos < p->view.qos ? target->qos : p->view.qos,
+        .retain = target->retain_as_published && p->view.retain,
+        .ids = target->ids,
+    };
+    (void)deliver(b, p, target->session, &terms);
+}
+
+static void deliver_to_all(struct broker *b, struct publication *p, const struct targets *targets)
+{
+    for (uint32_t i = 0; i < targets->count; i++) {
+        const struct target *target = &targets->list[i];
+        if (!target->has_no_local || target->session->number != p->view.origin) {
+            deliver_to(b, p, target);
+            continue;
+        }
+        struct target own = *target;
+        if (merge_for_publisher(b, p->view.topic, &own)) {
+            deliver_to(b, p, &own);
+            subscription_ids_release(own.ids);
+        }
+    }
+}
+
+int route_local(struct broker *b, struct publication *p)
+{
+    struct targets targets;
+    int error = route_find(b, p->view.topic, &targets);
+    if (error == 0)
+        deliver_to_all(b, p, &targets);
+    return error;
+}
+
+/* The part of a retained message that can be refused, before anybody gets it. */
+static int retain(struct broker *b, struct publication *p)
+{
+    bool deletes = p->view.payload.n == 0;
+    if (!deletes && b->retained.count >= b->limits.retained_messages &&
+        !retained_has(&b->retained, p->view.topic))
+        return SEALMQ_E_LIMIT;
+    p->view.retained_order =
+        atomic_fetch_add_explicit(b->retained_counter, 1, memory_order_relaxed) + 1;
+    int error = deletes && b->shards == 1 ? 0 : publication_own(p);
+    return error != 0 ? error : retained_apply(&b->retained, p, b->shards > 1);
+}
+
+int route_publication(struct broker *b, struct publication *p, bool *has_receivers)
+{
+    struct targets targets;
+    *has_receivers = false;
+    int error = route_find(b, p->view.topic, &targets);
+    if (error != 0)
+        return error;
+    /* A retained message goes to all shards, subscribers or not: each keeps it, and each delivers
+     * it to those who have subscribed there before it came. */
+    uint64_t shards = p->view.retain ? parcel_other_shards(b) : targets.shards;
+    error = parcel_reserve(b, shards);
+    if (error == 0 && p->view.retain)
+        error = retain(b, p);
+    if (error == 0 && shards != 0)
+        error = publication_own(p);
+    if (error != 0)
+        return error;
+    if (shards != 0)
+        parcel_put_message(b, shards, p->owned);
+    *has_receivers = targets.count != 0 || targets.shards != 0;
+    deliver_to_all(b, p, &targets);
+    return 0;
+}

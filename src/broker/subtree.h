@@ -1,0 +1,82 @@
+/* The subscriptions of a shard, and which filters other shards have subscribers for.
+ *
+ * One node per level of a filter (broker/levels.h); a node holds the subscriptions whose filter
+ * ends there, and a bit for each other shard that has one. Matching a topic visits the nodes that
+ * the topic's levels can lead to, so its cost depends on the topic and on the filters that match
+ * its beginning, not on how many subscriptions there are. */
+#ifndef SEALMQ_BROKER_SUBTREE_H
+#define SEALMQ_BROKER_SUBTREE_H
+
+#include "broker/levels.h"
+
+struct subscription_options {
+    uint32_t id; /* subscription identifier; 0: none */
+    uint8_t qos;
+    bool no_local;
+    bool retain_as_published;
+};
+
+/* One who subscribes; part of a session. Zero-initialised has no subscriptions. */
+struct subscriber {
+    struct subscription *first;
+    uint32_t count;
+    uint32_t target; /* for the one who collects targets (broker/route.c) */
+};
+
+struct subscription {
+    struct table_link by_subscriber;
+    struct subscriber *subscriber;
+    struct filter_node *node;
+    struct subscription *next, *previous;           /* of the same filter */
+    struct subscription *next_held, *previous_held; /* of the same subscriber */
+    struct subscription_options options;
+};
+
+struct filter_node {
+    struct level level;
+    struct subscription *first;
+    uint64_t shards; /* other shards that have subscribers for this filter */
+};
+
+struct subtree {
+    struct levels levels;
+    struct table by_subscriber; /* subscriptions by (node, subscriber) */
+    uint64_t count;
+    uint64_t generation;     /* grows with every change */
+    uint64_t shards_for_all; /* other shards of which not all filters could be noted */
+};
+
+SEALMQ_MUST_CHECK int subtree_init(struct subtree *tree, struct hash_key key);
+/* Subscriptions must have been removed before. */
+void subtree_close(struct subtree *tree);
+
+/* What a change has done. */
+struct subtree_change {
+    bool existed;     /* the subscription was there before */
+    bool is_boundary; /* the first of this shard for the filter came, or the last one went */
+};
+
+/* Adds a subscription or changes its options. SEALMQ_E_NOMEM: nothing has changed. */
+SEALMQ_MUST_CHECK int subtree_subscribe(struct subtree *tree, struct subscriber *subscriber,
+                                        struct bytes filter,
+                                        const struct subscription_options *options,
+                                        struct subtree_change *change);
+void subtree_unsubscribe(struct subtree *tree, struct subscriber *subscriber, struct bytes filter,
+                         struct subtree_change *change);
+/* Removes one subscription that the subscriber holds (NULL: it has none left). When the last of
+ * this shard for its filter went with it, appends the filter to `boundary`, else leaves it empty.
+ */
+bool subtree_drop_one(struct subtree *tree, struct subscriber *subscriber, struct buf *boundary);
+
+/* Another shard has its first, or no more, subscribers for a filter. */
+SEALMQ_MUST_CHECK int subtree_shard_joins(struct subtree *tree, struct bytes filter,
+                                          unsigned shard);
+void subtree_shard_leaves(struct subtree *tree, struct bytes filter, unsigned shard);
+
+/* Calls `visit` for each node with a filter that matches the topic; `visit` must not change the
+ * tree. Stops at the first that does not return 0, and returns that. */
+typedef int (*subtree_visit)(void *context, const struct filter_node *node);
+SEALMQ_MUST_CHECK int subtree_match(const struct subtree *tree, struct bytes topic,
+                                    subtree_visit visit, void *context);
+
+#endif

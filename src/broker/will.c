@@ -1,0 +1,69 @@
+/* Will messages (section 3.1.2.5): made from the CONNECT packet, kept in the session, published
+ * when the connection ends otherwise than by a normal DISCONNECT and the delay has passed. The
+ * right to publish is asked when that happens. Wills are not shown to the services: what a service
+ * expects is said by a client that is there. */
+#include "broker/broker_int.h"
+
+int will_of_connect(struct broker *b, const struct mqtt_connect *connect, uint64_t origin,
+                    struct broker_message **out, uint32_t *delay_s)
+{
+    *out = NULL;
+    *delay_s = 0;
+    if (!connect->has_will)
+        return 0;
+    struct publication will = {
+        .view =
+            {
+                .topic = connect->will_topic,
+                .payload = connect->will_payload,
+                .origin = origin,
+                .qos = connect->will_qos,
+                .retain = connect->will_retain,
+            },
+    };
+    uint64_t expires_ms;
+    int error = publish_forwarded_props(b, connect->will_props, &will.view.props, &expires_ms);
+    if (error != 0)
+        return error;
+    /* The expiry of a will counts from its publication; until then its length is kept here. */
+    struct mqtt_prop prop;
+    bool expires = mqtt_props_find(connect->will_props, MQTT_PROP_MESSAGE_EXPIRY, &prop);
+    will.view.expires_ms = expires ? (uint64_t)prop.number * 1000 : TIMER_NEVER;
+    if (mqtt_props_find(connect->will_props, MQTT_PROP_WILL_DELAY, &prop))
+        *delay_s = prop.number;
+    error = publication_own(&will);
+    *out = will.owned;
+    return error;
+}
+
+void will_drop(struct session *s)
+{
+    message_release(s->will);
+    s->will = NULL;
+    s->will_at_ms = TIMER_NEVER;
+}
+
+void will_publish(struct broker *b, struct session *s)
+{
+    struct broker_message *message = s->will;
+    s->will = NULL;
+    s->will_at_ms = TIMER_NEVER;
+    if (message == NULL)
+        return;
+    struct broker_subject subject = session_subject(s);
+    if (!b->host.authorize(b->host.context, &subject, BROKER_WRITE, message->view.topic)) {
+        b->stats.publishes_denied_total++;
+        message_release(message);
+        return;
+    }
+    /* Nobody else has seen the message yet, so it can still be completed. */
+    if (message->view.expires_ms != TIMER_NEVER)
+        message->view.expires_ms += b->now_ms;
+    struct publication publication;
+    publication_of(message, &publication);
+    message_release(message);
+    bool has_receivers;
+    if (route_publication(b, &publication, &has_receivers) != 0)
+        b->stats.publishes_dropped_total++;
+    publication_close(&publication);
+}
