@@ -11,7 +11,7 @@
 
 /* A parsed report. Rows borrow from `json`. Zero-initialised is empty. */
 struct report {
-    cJSON *json; /* owned */
+    cJSON *json;      /* owned */
     struct row *rows; /* owned */
     size_t n;
 };

@@ -43,7 +43,7 @@ struct device_input {
     struct bytes id;
     struct bytes account; /* user name it logged in with */
     struct bytes topic, payload;
-    uint64_t now_ms;  /* monotonic */
+    uint64_t now_ms; /* monotonic */
     int64_t wall_us;
     uint8_t random[64]; /* fresh: ephemeral key and key id */
 };
@@ -65,8 +65,8 @@ struct device_report {
 /* What comes of one input or answer; all borrowed from the service until its next call, except
  * where it says otherwise. */
 struct device_output {
-    int error;             /* 0, or why the input was refused: for counters and the log */
-    const char *why;       /* words for the log, or "" */
+    int error;       /* 0, or why the input was refused: for counters and the log */
+    const char *why; /* words for the log, or "" */
     struct device_message replies[2]; /* to the gateway itself */
     size_t reply_count;
     bool has_report; /* store `report`; answer with device_service_stored */
