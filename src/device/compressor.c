@@ -36,8 +36,8 @@ int compressor_new(struct compressor **out)
     compressor->unpack_dictionary = ZSTD_createDDict(sealmq_report_dictionary, n);
     if (compressor->pack == NULL || compressor->unpack == NULL ||
         compressor->pack_dictionary == NULL || compressor->unpack_dictionary == NULL ||
-        ZSTD_isError(ZSTD_DCtx_setParameter(compressor->unpack, ZSTD_d_windowLogMax,
-                                            WINDOW_LOG_MAX))) {
+        ZSTD_isError(
+            ZSTD_DCtx_setParameter(compressor->unpack, ZSTD_d_windowLogMax, WINDOW_LOG_MAX))) {
         compressor_free(compressor);
         return SEALMQ_E_NOMEM;
     }
@@ -83,8 +83,8 @@ int compressor_unpack(struct compressor *compressor, struct bytes frame, size_t 
     uint8_t *place = buf_extend(out, (size_t)size + 1); /* never NULL when size is 0 */
     if (place == NULL)
         return buf_status(out);
-    size_t n = ZSTD_decompress_usingDDict(compressor->unpack, place, (size_t)size, frame.p,
-                                          frame.n, compressor->unpack_dictionary);
+    size_t n = ZSTD_decompress_usingDDict(compressor->unpack, place, (size_t)size, frame.p, frame.n,
+                                          compressor->unpack_dictionary);
     bool is_whole = !ZSTD_isError(n) && n == size;
     out->n = is_whole ? start + n : start;
     return is_whole ? 0 : SEALMQ_E_PARSE;

@@ -77,8 +77,8 @@ int envelope_open(struct compressor *compressor, struct bytes envelope, const st
     error = make_additional(bytes_of(envelope.p, ENVELOPE_HEADER), topic, &additional);
     struct bytes sealed = bytes_of(envelope.p + ENVELOPE_HEADER, envelope.n - ENVELOPE_HEADER);
     if (error == 0)
-        error = seal_decrypt(key, nonce, buf_bytes(&additional), sealed,
-                             is_packed ? &packed : plain);
+        error =
+            seal_decrypt(key, nonce, buf_bytes(&additional), sealed, is_packed ? &packed : plain);
     if (error == 0 && is_packed)
         error = compressor_unpack(compressor, buf_bytes(&packed), ENVELOPE_PLAIN_MAX, plain);
     buf_close(&additional);

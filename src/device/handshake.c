@@ -87,8 +87,7 @@ void handshake_hello(const struct handshake_parties *parties, const struct sign_
     put_number(&w, HANDSHAKE_VERSION, 1);
     put_number(&w, number, 8);
     put(&w, bytes_of(fresh->public_key, X25519_SIZE));
-    sign_message(key, HELLO_LABEL, parties->genesis, hello_signed(parties, out, place),
-                 &signature);
+    sign_message(key, HELLO_LABEL, parties->genesis, hello_signed(parties, out, place), &signature);
     put(&w, bytes_of(signature.b, SIGNATURE_SIZE));
 }
 

@@ -1,5 +1,5 @@
-/* Key agreement between a gateway and a node: one signed message each way, fresh X25519 keys on both
- * sides, so that neither's long-term key opens recorded traffic later.
+/* Key agreement between a gateway and a node: one signed message each way, fresh X25519 keys on
+ * both sides, so that neither's long-term key opens recorded traffic later.
  *
  *   hello  (G/key)          u8 version (1) || u64 handshake number || X25519 key || signature
  *     signed by the gateway, label HELLO_LABEL: all but the signature || str8 gateway || str8 node
@@ -11,7 +11,8 @@
  *
  * 105 and 109 bytes. The expiry is in seconds since 1970. The handshake number grows with every
  * hello of a gateway and is durable before it is used. Both directions' keys come from HKDF-SHA256
- * with the shared secret, salt SHA-256(hello || answer), info "sealmq/session/1/up" or ".../down". */
+ * with the shared secret, salt SHA-256(hello || answer), info "sealmq/session/1/up" or ".../down".
+ */
 #ifndef SEALMQ_DEVICE_HANDSHAKE_H
 #define SEALMQ_DEVICE_HANDSHAKE_H
 
