@@ -1,5 +1,5 @@
-/* Inside of the codec: taking fields off the front of borrowed bytes, and what the decoders of the
- * single packet types share.
+/* Inside of the codec: taking fields off the front of borrowed bytes, and what the files of this
+ * folder share.
  *
  * All take_ functions return false, and leave the rest undefined, when the bytes end too early or
  * the field is ill-formed; the caller then refuses the whole packet. They are inline because a
@@ -16,6 +16,9 @@
 #define BY_SERVER(type) (UINT32_C(1) << (type))
 #define BY_CLIENT(type) (UINT32_C(1) << (16 + (type)))
 #define BY_BOTH(type)   (BY_SERVER(type) | BY_CLIENT(type))
+
+/* A word of eight equal bytes, to look at eight characters at once. */
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
 
 /* What the decoder of one packet type is given: the bytes after the fixed header, its flags, the
  * connection's version, the direction, and where to say why the packet is refused. */

@@ -4,9 +4,7 @@
  * Control characters and non-characters, which the specification lets a receiver refuse, are
  * accepted: clients in the field send them, and nothing here depends on their absence. A byte order
  * mark is a character like any other [MQTT-1.5.4-3]. */
-#include "mqtt/packet.h"
-
-#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+#include "mqtt/codec_int.h"
 
 /* The length of the character that starts at p, with n bytes left; 0 when it is ill-formed. The
  * bounds of the second byte keep out overlong forms, surrogates and what is above U+10FFFF (Unicode
