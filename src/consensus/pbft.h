@@ -8,10 +8,11 @@
  *   PREPARED     a quorum of PREPAREs (the primary's PRE-PREPARE counts as its PREPARE); the
  *                prepared certificate is durable; COMMIT sent
  *   COMMITTED    a quorum of COMMITs: the block and its commit certificate are final; next height
- *   CHANGING     VIEW-CHANGE for view v+1 sent, no vote in older views any more, waiting for NEW-VIEW
+ *   CHANGING     VIEW-CHANGE for view v+1 sent, no vote in older views any more, waiting for
+ * NEW-VIEW
  *
- * and besides, FOLLOWING: fetches and checks certified blocks, votes for nothing (also the state of a
- * replica whose vote store was lost, and of a node that is not a validator).
+ * and besides, FOLLOWING: fetches and checks certified blocks, votes for nothing (also the state of
+ * a replica whose vote store was lost, and of a node that is not a validator).
  *
  * Contract with the host, for every update, in this order:
  *   1. make all of `writes` durable in one atomic step (skip when there are none);
@@ -51,11 +52,10 @@ SEALMQ_MUST_CHECK int pbft_message_kind_of(struct bytes topic_suffix, enum pbft_
 
 /* What a replica keeps beside the blocks: a few blobs, each replaced whole. */
 enum pbft_slot {
-    PBFT_SLOT_VIEW = 1,  /* view, state, and the highest vote signed */
-    PBFT_SLOT_PROPOSAL,  /* the accepted PRE-PREPARE with its block */
-    PBFT_SLOT_PREPARED,  /* prepared certificate (and its block, if not the proposal's) */
-    PBFT_SLOT_VIEW_CHANGE,
-    PBFT_SLOT_NEW_VIEW,
+    PBFT_SLOT_VIEW = 1, /* the view, and whether it is still being changed to */
+    PBFT_SLOT_PROPOSAL, /* the accepted PRE-PREPARE with its block: what PREPARE was signed for */
+    PBFT_SLOT_PREPARED, /* prepared certificate (and its block, if not the proposal's): COMMIT's */
+    PBFT_SLOT_NEW_VIEW, /* what this view began with */
     PBFT_SLOTS,
 };
 
@@ -70,17 +70,17 @@ struct pbft_timing {
 void pbft_timing_default(struct pbft_timing *out);
 
 struct pbft_options {
-    struct chain *chain;     /* at the newest block of the store */
-    struct mempool *mempool; /* requests whose signatures were checked */
-    const char *id;          /* ours; not among the validators: only follows */
+    struct chain *chain;                 /* at the newest block of the store */
+    struct mempool *mempool;             /* requests whose signatures were checked */
+    const char *id;                      /* ours; not among the validators: only follows */
     const struct sign_key *key;          /* borrowed until pbft_free, as all keys */
     const struct sign_key *log_key;      /* for checkpoints; NULL when only following */
     const struct sign_key *cosigner_key; /* likewise */
     struct pbft_timing timing;
-    bool may_vote;                        /* false: vote store lost or not a validator */
-    struct bytes slots[PBFT_SLOTS];       /* as last written; empty: none. Borrowed for the call */
-    struct bytes tip_certificate;         /* commit certificate of the newest block; empty at 0 */
-    size_t message_bytes_max;             /* of a BLOCKS message; 0: 4 MiB */
+    bool may_vote;                  /* false: vote store lost or not a validator */
+    struct bytes slots[PBFT_SLOTS]; /* as last written; empty: none. Borrowed for the call */
+    struct bytes tip_certificate;   /* commit certificate of the newest block; empty at 0 */
+    size_t message_bytes_max;       /* of a BLOCKS message; 0: 4 MiB */
     uint64_t now_ms;
 };
 
@@ -137,13 +137,13 @@ struct pbft_message {
 };
 
 enum pbft_note_kind { /* things an operator would want to know, and the metrics count */
-    PBFT_NOTE_VIEW_CHANGE,   /* leaving a view: value = new view */
-    PBFT_NOTE_NEW_VIEW,      /* entered: value = view */
-    PBFT_NOTE_REFUSED,       /* a message or proposal was refused: peer, error */
-    PBFT_NOTE_MISBEHAVIOUR,  /* two votes that cannot both be honest: peer */
-    PBFT_NOTE_BEHIND,        /* catching up: value = height to reach */
-    PBFT_NOTE_CAUGHT_UP,     /* value = height */
-    PBFT_NOTE_REQUEST_DROPPED, /* a request can never execute: error */
+                      PBFT_NOTE_VIEW_CHANGE,  /* leaving a view: value = new view */
+                      PBFT_NOTE_NEW_VIEW,     /* entered: value = view */
+                      PBFT_NOTE_REFUSED,      /* a message or proposal was refused: peer, error */
+                      PBFT_NOTE_MISBEHAVIOUR, /* two votes that cannot both be honest: peer */
+                      PBFT_NOTE_BEHIND,       /* catching up: value = height to reach */
+                      PBFT_NOTE_CAUGHT_UP,    /* value = height */
+                      PBFT_NOTE_REQUEST_DROPPED, /* a request can never execute: error */
 };
 struct pbft_note {
     enum pbft_note_kind kind;
@@ -180,16 +180,20 @@ struct pbft_update {
 
     const struct pbft_note *notes;
     size_t note_count;
-    uint64_t deadline_ms; /* give PBFT_EVENT_TICK then, if nothing comes before; UINT64_MAX: never */
+    uint64_t
+        deadline_ms; /* give PBFT_EVENT_TICK then, if nothing comes before; UINT64_MAX: never */
 };
 
-/* SEALMQ_E_CORRUPT when a slot does not decode or contradicts the chain. */
+/* SEALMQ_E_CORRUPT when a slot or the tip's certificate does not decode or contradicts the chain.
+ * SEALMQ_E_ARG when `id` is a validator and `key` is not its key. */
 SEALMQ_MUST_CHECK int pbft_new(const struct pbft_options *options, struct pbft **out);
 void pbft_free(struct pbft *pbft);
 
 /* Returns 0, or, for EVENT_REQUEST, why the request was not taken (SEALMQ_E_REPLAY, _CONFLICT,
- * _EXISTS, _FULL, ...). A bad message is no error of the step: it is noted. SEALMQ_E_NOMEM leaves the
- * core as it was before. The update is valid in every case. */
+ * _EXISTS, _FULL, ...). A bad message is no error of the step: it is noted. SEALMQ_E_NOMEM means a
+ * step that stopped half-way: its update is empty, nothing of it was said or stored, and the core,
+ * its chain and its mempool are to be made anew from the store, as after a crash; until then every
+ * step fails. The update is valid in every case. */
 SEALMQ_MUST_CHECK int pbft_step(struct pbft *pbft, const struct pbft_event *event,
                                 struct pbft_update *update);
 

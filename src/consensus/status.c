@@ -1,0 +1,85 @@
+/* STATUS: where a replica is, now and then and when a link comes up. Whoever sees from it that the
+ * sender lacks something it has, sends that; so a lost message costs time and nothing else. (PBFT
+ * section 5.2, status messages.) What is sent so is limited for each peer. */
+#include "consensus/pbft_int.h"
+
+void status_send(struct pbft *p, int to)
+{
+    if (p->self < 0)
+        return;
+    struct msg_status m = {.height = tip_height(p), .view = p->view};
+    m.stable_size = p->stable_size;
+    if (p->changing)
+        m.flags |= STATUS_CHANGING;
+    if (p->proposal != NULL && p->proposal->view == p->view)
+        m.flags |= STATUS_PROPOSAL;
+    if (!p->votes)
+        m.flags |= STATUS_FOLLOWS;
+    if (to >= 0)
+        p->peers[to].status_sent_ms = p->now_ms;
+    struct buf fields = {0}, wire = {0};
+    message_fields_status(&m, &fields);
+    message_sign(PBFT_MSG_STATUS, p->self, buf_bytes(&fields), p->key, genesis_hash(p),
+                 &p->validators, &wire);
+    if (buf_status(&fields) != 0)
+        p->failed = SEALMQ_E_NOMEM;
+    buf_close(&fields);
+    update_send_buf(p, PBFT_MSG_STATUS, to, &wire);
+}
+
+/* The primary has the block to give; the others only when it does not seem to. */
+static void heal_proposal(struct pbft *p, int who)
+{
+    struct peer *peer = &p->peers[who];
+    uint64_t interval_ms = p->timing.resend_interval_ms * (1 + p->proposal->wire.n / (1024 * 1024));
+    if (!is_primary(p) &&
+        (!p->watch.running || p->now_ms - p->watch.since_ms < p->timing.resend_interval_ms))
+        return;
+    if (!is_due(p, peer->block_sent_ms, interval_ms))
+        return;
+    peer->block_sent_ms = p->now_ms;
+    update_send(p, PBFT_MSG_PRE_PREPARE, who, buf_bytes(&p->proposal->wire));
+}
+
+static void heal(struct pbft *p, int who, const struct msg_status *m)
+{
+    struct peer *peer = &p->peers[who];
+    if (!is_due(p, peer->healed_ms, p->timing.resend_interval_ms / 2))
+        return;
+    peer->healed_ms = p->now_ms;
+
+    bool is_changing = (m->flags & STATUS_CHANGING) != 0;
+    if (m->height < tip_height(p) && is_due(p, peer->status_sent_ms, p->timing.resend_interval_ms))
+        status_send(p, who);
+    if (!p->changing && (m->view < p->view || (m->view == p->view && is_changing)))
+        new_view_send(p, who);
+    if (m->height == tip_height(p) && m->view == p->view && !is_changing && !p->changing &&
+        p->proposal != NULL && p->proposal->view == p->view) {
+        if ((m->flags & STATUS_PROPOSAL) == 0)
+            heal_proposal(p, who);
+        vote_resend(p, VOTE_PREPARE, who);
+        vote_resend(p, VOTE_COMMIT, who);
+    }
+    if (m->stable_size < p->checkpoint_size && m->height + 1 >= p->checkpoint_size)
+        checkpoint_resend(p, who);
+}
+
+void status_receive(struct pbft *p, struct bytes bytes)
+{
+    struct msg_status m;
+    int error = message_decode_status(bytes, &m);
+    if (error == 0 && (size_t)m.head.sender >= p->n)
+        error = SEALMQ_E_UNKNOWN;
+    if (error == 0)
+        error = message_verify(PBFT_MSG_STATUS, &m.head, &validator_at(p, m.head.sender)->key,
+                               genesis_hash(p), &p->validators);
+    if (error != 0) {
+        update_note(p, PBFT_NOTE_REFUSED, -1, error, 0, "status");
+        return;
+    }
+    if (m.head.sender == p->self)
+        return;
+    peer_heard(p, m.head.sender);
+    p->peers[m.head.sender].height = m.height;
+    heal(p, m.head.sender, &m);
+}
