@@ -73,7 +73,6 @@ struct device_output {
     struct device_report report;
     bool has_request; /* a block write request, signature NOT yet checked: wire form */
     struct bytes request;
-    struct bytes verified_topic; /* after stored: publish verified_payload there; empty: nothing */
 };
 
 void device_service_input(struct device_service *service, const struct device_input *input,
@@ -84,6 +83,7 @@ struct device_stored {
     struct bytes id;    /* gateway */
     struct bytes topic; /* below the id */
     uint64_t n;
+    uint32_t rows;
     struct hash hash;
     int error;                   /* 0 durable now; SEALMQ_E_EXISTS durable before; else refused */
     const struct hash *recorded; /* with SEALMQ_E_CONFLICT: what is there */

@@ -172,8 +172,8 @@ void agreement_publish_head(struct agreement *agreement)
         return;
     char topic[NETWORK_MAX + 16];
     snprintf(topic, sizeof topic, "%shead", agreement->topic_prefix);
-    agreement->options.publish(agreement->options.context, topic,
-                               buf_bytes(&agreement->checkpoint), true);
+    agreement->options.publish(agreement->options.context, topic, buf_bytes(&agreement->checkpoint),
+                               true);
 }
 
 static void take_checkpoint(struct agreement *agreement, struct bytes note)
