@@ -6,7 +6,11 @@
  * chain/<network>/announce and its own <id>/key, and read its own id's topics. A VALIDATOR may
  * write and read below chain/<network>/. An ADMIN may write chain/<network>/request and query, and
  * read everything but others' sealed topics. ORDINARY clients follow the ACL text; without one the
- * default given. */
+ * default given, and no ordinary client may write verified/# or chain/<network>/#.
+ *
+ * Of a subscription's filter (BROKER_SUBSCRIBE) it is asked whether it can match anything that may
+ * be read; which topics the subscriber then gets is asked one by one (BROKER_READ). So "#" is a
+ * fair subscription for whoever may read something. */
 #ifndef SEALMQ_BROKER_ACL_H
 #define SEALMQ_BROKER_ACL_H
 
