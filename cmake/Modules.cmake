@@ -42,7 +42,8 @@ endfunction()
 
 # The unit tests of one folder. A test program links its own module and what that module uses, and
 # nothing else, so that a wrong dependency does not link. Files of test/unit/<name>/ that are not
-# called test_* are fixtures, compiled into every test of that folder.
+# called test_* are fixtures, compiled into every test of that folder. In tests that are called
+# test_*_memory.c memory can be made to run out: see test/lib/failing_memory.h.
 function(sealmq_unit_tests name)
   file(GLOB tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/test/unit/${name}/test_*.c)
   file(GLOB fixtures CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/test/unit/${name}/*.c)
@@ -56,6 +57,11 @@ function(sealmq_unit_tests name)
     add_executable(${target} ${test} ${fixtures})
     target_link_libraries(${target} PRIVATE sealmq_${name} ${SEALMQ_CMOCKA})
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/test)
+    if(stem MATCHES "_memory$")
+      target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/test/lib/failing_memory.c)
+      target_link_options(${target} PRIVATE
+        LINKER:--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray)
+    endif()
     target_compile_definitions(${target} PRIVATE
       TEST_VECTORS="${PROJECT_SOURCE_DIR}/test/vectors" TEST_SOURCE="${PROJECT_SOURCE_DIR}/test")
     add_test(NAME unit/${name}/${stem} COMMAND ${target})
