@@ -9,7 +9,7 @@ void broker_limits_default(struct broker_limits *out)
         .packet_bytes = 16 * 1024 * 1024, /* a block or a report of 8 MiB, and what is around it */
         .connections = 100000,
         .sessions = 200000,
-        .subscriptions = 10000,
+        .subscriptions = 1000,
         .topic_levels = 64,
         .topic_bytes = 2048,
         .receive_maximum = 256,
@@ -19,6 +19,7 @@ void broker_limits_default(struct broker_limits *out)
         .queued_bytes = 64 * 1024 * 1024,
         .output_bytes = 32 * 1024 * 1024,
         .retained_messages = 1000000,
+        .retained_bytes = 512 * 1024 * 1024,
         .session_expiry_max_s = 7 * 24 * 3600,
         .keep_alive_max_s = 0,
         .connect_timeout_ms = 10000,

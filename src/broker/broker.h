@@ -49,6 +49,7 @@ struct broker_limits {
     uint64_t queued_bytes;    /* the same in bytes */
     uint64_t output_bytes;    /* unsent bytes of one connection before it is cut or QoS 0 dropped */
     uint32_t retained_messages;    /* in all */
+    uint64_t retained_bytes;       /* the same in bytes */
     uint32_t session_expiry_max_s; /* longer wishes are shortened to this */
     uint16_t keep_alive_max_s;     /* 0: any */
     uint32_t connect_timeout_ms;   /* from opening to a complete CONNECT and its authentication */

@@ -49,7 +49,8 @@ static void refuse_undecodable(struct broker *b, struct conn *conn, struct bytes
         conn->version = MQTT_V5;
     if (error == SEALMQ_E_VERSION)
         refuse(b, conn, MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION, NULL);
-    else if (is_mqtt && conn->version == MQTT_V5)
+    else if (is_mqtt &&
+             (conn->version == MQTT_V5 || reason == MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID))
         refuse(b, conn, reason, NULL);
     else
         conn_end(b, conn, reason, mqtt_reason_text(reason), CONN_SILENT);
@@ -307,11 +308,14 @@ static void let_in(struct broker *b, struct conn *conn, struct connecting *c,
                NULL);
         return;
     }
+    if (!send_connack(b, conn, c, session_present, grant->reason_string)) {
+        message_release(will);
+        session_detach(b, s, false);
+        return;
+    }
     s->will = will;
     s->will_delay_s = will_delay_s;
     attach(b, conn, s, c, grant);
-    if (!send_connack(b, conn, c, session_present, grant->reason_string))
-        return;
     inflight_restart(&s->inflight);
     conn->is_announced = true;
     if (b->host.connected != NULL) {

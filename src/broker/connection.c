@@ -194,7 +194,7 @@ void conn_end(struct broker *b, struct conn *conn, uint8_t reason, const char *w
     conn->will_is_wanted = conn->state == CONN_CONNECTED;
     conn->state = CONN_ENDING;
     conn->end_reason = reason;
-    conn->end_words = words;
+    conn->end_words = words != NULL ? words : mqtt_reason_text(reason);
     timer_clear(&b->timers, &conn->timer);
     conn_mark_dirty(b, conn);
     conn->is_listed_ending = true;
@@ -308,11 +308,10 @@ void broker_disconnect(struct broker *b, struct broker_conn name, uint8_t reason
     conn_end(b, conn, reason, words, CONN_TELL);
     if (is_new && b->depth == 1)
         conn_detach(b, conn);
-    else if (is_new)
-        conn->end_words = "disconnected by the server"; /* `words` may be gone by then */
     broker_leave(b);
-    if (conn->end_words == words)
-        conn->end_words = NULL;
+    /* `words` are the caller's, and there may be a turn to come before they are used. */
+    if (words != NULL && conn->end_words == words)
+        conn->end_words = "disconnected by the server";
 }
 
 void conn_timer(struct broker *b, struct conn *conn)

@@ -60,9 +60,10 @@ static void clear_message(struct retained *retained, struct retained_node *node)
         timer_clear(retained->timers, &node->timer);
         timers_release(retained->timers);
     }
+    retained->count--;
+    retained->bytes -= message_size(&node->message->view);
     message_release(node->message);
     node->message = NULL;
-    retained->count--;
 }
 
 static void remove_node(struct retained *retained, struct retained_node *node)
@@ -86,10 +87,10 @@ void retained_close(struct retained *retained)
     levels_close(&retained->levels);
 }
 
-bool retained_has(const struct retained *retained, struct bytes topic)
+const struct broker_message *retained_find(const struct retained *retained, struct bytes topic)
 {
     const struct level *level = levels_find(&retained->levels, topic);
-    return level != NULL && node_of(level)->message != NULL;
+    return level == NULL ? NULL : node_of(level)->message;
 }
 
 static int store(struct retained *retained, struct publication *publication)
@@ -116,6 +117,7 @@ static int store(struct retained *retained, struct publication *publication)
     node->message = message_hold(publication->owned);
     node->order = view->retained_order;
     retained->count++;
+    retained->bytes += message_size(&node->message->view);
     if (expires) {
         node->timer.kind = TIMER_RETAINED;
         timer_set(retained->timers, &node->timer, view->expires_ms);

@@ -25,6 +25,7 @@ struct retained {
     struct timers *timers; /* the shard's */
     struct retained_node *tombstone_oldest, *tombstone_newest;
     uint64_t count; /* messages */
+    uint64_t bytes; /* of them */
     uint64_t tombstone_count;
 };
 
@@ -32,8 +33,8 @@ SEALMQ_MUST_CHECK int retained_init(struct retained *retained, struct hash_key k
                                     struct timers *timers);
 void retained_close(struct retained *retained);
 
-/* Whether there is a message for the topic. */
-bool retained_has(const struct retained *retained, struct bytes topic);
+/* The message for the topic, or NULL; borrowed. */
+const struct broker_message *retained_find(const struct retained *retained, struct bytes topic);
 /* Applies a change, if it is newer than what is known of its topic. An empty payload deletes, and
  * leaves a tombstone if `keep_tombstone`. `publication` owns its message, unless it deletes.
  * SEALMQ_E_NOMEM. */

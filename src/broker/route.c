@@ -232,12 +232,20 @@ int route_local(struct broker *b, struct publication *p)
     return error;
 }
 
+static bool retained_has_room(const struct broker *b, const struct message_view *view)
+{
+    const struct broker_message *old = retained_find(&b->retained, view->topic);
+    uint64_t count = b->retained.count - (old != NULL);
+    uint64_t bytes = b->retained.bytes - (old != NULL ? message_size(&old->view) : 0);
+    return count < b->limits.retained_messages &&
+           bytes + message_size(view) <= b->limits.retained_bytes;
+}
+
 /* The part of a retained message that can be refused, before anybody gets it. */
 static int retain(struct broker *b, struct publication *p)
 {
     bool deletes = p->view.payload.n == 0;
-    if (!deletes && b->retained.count >= b->limits.retained_messages &&
-        !retained_has(&b->retained, p->view.topic))
+    if (!deletes && !retained_has_room(b, &p->view))
         return SEALMQ_E_LIMIT;
     p->view.retained_order =
         atomic_fetch_add_explicit(b->retained_counter, 1, memory_order_relaxed) + 1;
