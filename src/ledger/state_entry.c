@@ -2,7 +2,6 @@
 
 #include "base/assert.h"
 #include "base/id.h"
-#include "base/text.h"
 
 void state_key_member(struct bytes id, struct buf *out)
 {
@@ -120,7 +119,7 @@ int item_value_decode(struct bytes wire, struct item *out)
         return SEALMQ_E_LIMIT;
     bool named = item_name_is_valid(out->device) && item_name_is_valid(out->service) &&
                  item_name_is_valid(out->name);
-    return named && utf8_is_valid(out->unit) ? 0 : SEALMQ_E_PARSE;
+    return named && datatype_check(DATATYPE_STRING, out->unit) == 0 ? 0 : SEALMQ_E_PARSE;
 }
 
 void admins_value_encode(const struct admins_value *value, struct buf *out)
