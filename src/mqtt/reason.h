@@ -58,7 +58,9 @@ enum mqtt_reason {
 
 /* The words for a reason code; "unknown reason" for others. Static storage. */
 const char *mqtt_reason_text(uint8_t reason);
-/* The 3.1.1 CONNACK return code (0 to 5) that says the same as far as 3.1.1 can. */
+/* The 3.1.1 CONNACK return code (0 to 5) that says the same as far as 3.1.1 can; 3, server
+ * unavailable, for what it has no words for. A malformed CONNECT gets no CONNACK at all in 3.1.1
+ * [MQTT-3.1.4-1]. */
 uint8_t mqtt_connect_return_code(uint8_t reason);
 
 #endif
