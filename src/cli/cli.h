@@ -13,7 +13,8 @@
 
 #define CLI_COMMANDS(X)                                                                            \
     X(broker, "run a plain MQTT server, without a ledger")                                         \
-    X(passwd, "add, change or remove a user of a password file")
+    X(passwd, "add, change or remove a user of a password file")                                   \
+    X(sim, "run simulated networks with faults, from seeds")
 
 #define X(name, help) int cli_##name(int argc, char **argv);
 CLI_COMMANDS(X)

@@ -1,0 +1,152 @@
+/* Clients: an admin that registers gateways, and gateways that describe their items and then write
+ * records. Each sends what is not on the chain yet to some replicas, again and again. A client
+ * knows what is on the chain by looking, as with receipts. */
+#include "sim/sim_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ACT_EVERY_US 150000
+
+static int make_registration(struct sim *sim, unsigned i)
+{
+    const struct sim_gateway *gateway = &sim->gateways[i];
+    return request_make_register(BYTES_LIT("admin/root"), i + 1, bytes_str(gateway->id),
+                                 MEMBER_GATEWAY, &gateway->key.public_key, &sim->admin_key,
+                                 &sim->genesis.hash, &sim->registrations[i]);
+}
+
+int sim_clients_start(struct sim *sim)
+{
+    sim->gateway_count = (unsigned)sim_random_between(&sim->random, 1, SIM_GATEWAYS_MAX);
+    for (unsigned i = 0; i < sim->gateway_count; i++) {
+        struct sim_gateway *gateway = &sim->gateways[i];
+        uint8_t seed[SEED_SIZE];
+        sim_random_bytes(&sim->random, seed, sizeof(seed));
+        sign_key_from_seed(seed, &gateway->key);
+        snprintf(gateway->id, sizeof(gateway->id), "devices/g%u", i);
+        gateway->total = (unsigned)sim_random_between(&sim->random, 2, 6);
+        gateway->requests = calloc(gateway->total, sizeof(*gateway->requests));
+        if (gateway->requests == NULL)
+            return SEALMQ_E_NOMEM;
+        int error = make_registration(sim, i);
+        if (error != 0)
+            return error;
+    }
+    sim_put(sim, (struct sim_event){.at_us = sim->now_us, .kind = SIM_CLIENTS});
+    return 0;
+}
+
+static int make_request(struct sim *sim, struct sim_gateway *gateway)
+{
+    uint64_t number = gateway->made + 1;
+    struct buf *out = &gateway->requests[gateway->made];
+    struct bytes id = bytes_str(gateway->id);
+    if (number == 1) {
+        struct item item = {.num = 1, .type = DATATYPE_INT};
+        item.device = item.service = item.name = BYTES_LIT("x");
+        item.unit = BYTES_LIT("1");
+        return request_make_describe(id, number, &item, 1, &gateway->key, &sim->genesis.hash, out);
+    }
+    char value[24];
+    snprintf(value, sizeof(value), "%llu", (unsigned long long)(sim->now_us / 1000));
+    struct record record = {
+        .gateway = id, .device = BYTES_LIT("x"), .num = 1, .value = bytes_str(value)};
+    record.time_us = INT64_C(1700000000000000) + (int64_t)number * 1000000;
+    struct interval_leaf leaf = {.n = number - 1, .status = LEAF_ACKNOWLEDGED};
+    leaf.node = bytes_str(sim->genesis.validators.v[0].id);
+    sim_random_bytes(&sim->random, leaf.report.b, HASH_SIZE);
+    struct request_data data = {.sender = id,
+                                .number = number,
+                                .records = &record,
+                                .record_count = 1,
+                                .from = number - 1,
+                                .to = number - 1,
+                                .leaves = &leaf,
+                                .leaf_count = 1};
+    return request_make_data(&data, &gateway->key, &sim->genesis.hash, out);
+}
+
+/* The longest honest chain there is to look at; NULL. */
+static const struct chain *look(const struct sim *sim)
+{
+    const struct chain *best = NULL;
+    for (unsigned i = 0; i < sim->n; i++) {
+        const struct sim_replica *replica = &sim->replicas[i];
+        if (replica->is_up && !replica->is_liar &&
+            (best == NULL || chain_height(replica->chain) > chain_height(best)))
+            best = replica->chain;
+    }
+    return best;
+}
+
+static void submit(struct sim *sim, const struct buf *wire)
+{
+    uint64_t count = sim_random_between(&sim->random, 1, sim->f + 1);
+    unsigned first = (unsigned)sim_random_below(&sim->random, sim->n);
+    for (unsigned k = 0; k < count; k++) {
+        struct sim_replica *replica = &sim->replicas[(first + k) % sim->n];
+        struct request request;
+        if (!replica->is_up || request_decode(buf_bytes(wire), &request) != 0 ||
+            chain_check_signatures(replica->chain, &request) != 0)
+            continue; /* not reached, or refused by this node for now */
+        struct pbft_event step = {.kind = PBFT_EVENT_REQUEST, .request = buf_bytes(wire)};
+        sim_replica_step(sim, replica, &step);
+    }
+}
+
+static bool is_done(const struct chain *chain, const char *sender, uint64_t number)
+{
+    return chain != NULL && chain_request_used(chain, bytes_str(sender), number);
+}
+
+void sim_clients_act(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->gateway_count; i++) {
+        struct sim_gateway *gateway = &sim->gateways[i];
+        if (!is_done(look(sim), "admin/root", i + 1)) {
+            submit(sim, &sim->registrations[i]);
+            continue;
+        }
+        if (gateway->made < gateway->total && (sim->now_us >= gateway->next_us || sim->is_healed)) {
+            int error = make_request(sim, gateway);
+            if (error != 0) {
+                sim->failed = error;
+                return;
+            }
+            gateway->made++;
+            gateway->next_us = sim->now_us + sim_random_below(&sim->random, 5000000);
+        }
+        for (unsigned k = 0; k < gateway->made; k++)
+            if (!is_done(look(sim), gateway->id, k + 1))
+                submit(sim, &gateway->requests[k]);
+    }
+    sim_put(sim, (struct sim_event){.at_us = sim->now_us + ACT_EVERY_US +
+                                             sim_random_below(&sim->random, 4 * ACT_EVERY_US),
+                                    .kind = SIM_CLIENTS});
+}
+
+bool sim_clients_served(struct sim *sim)
+{
+    const struct chain *chain = look(sim);
+    for (unsigned i = 0; i < sim->gateway_count; i++) {
+        const struct sim_gateway *gateway = &sim->gateways[i];
+        if (!is_done(chain, "admin/root", i + 1))
+            return false;
+        for (unsigned k = 0; k < gateway->total; k++)
+            if (!is_done(chain, gateway->id, k + 1))
+                return false;
+    }
+    return true;
+}
+
+void sim_clients_close(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->gateway_count; i++) {
+        struct sim_gateway *gateway = &sim->gateways[i];
+        for (unsigned k = 0; k < gateway->total && gateway->requests != NULL; k++)
+            buf_close(&gateway->requests[k]);
+        free(gateway->requests);
+        buf_close(&sim->registrations[i]);
+    }
+}

@@ -1,0 +1,293 @@
+/* One replica: the host of a production core, which carries out its updates as the contract in
+ * consensus/pbft.h says, and may die at every point of that. */
+#include "sim/sim_int.h"
+
+#define WALL_START_US INT64_C(1700000000000000)
+
+static uint64_t clock_ms(const struct sim *sim, const struct sim_replica *replica)
+{
+    return (sim->now_us - replica->clock_start_us) / 1000 + 1;
+}
+
+int sim_replica_start(struct sim *sim, struct sim_replica *replica)
+{
+    ASSERT(!replica->is_up);
+    int error = sim_replay(&sim->genesis, &replica->store, &replica->chain);
+    if (error != 0)
+        return error;
+    error = mempool_new(&replica->mempool);
+    replica->life++;
+    replica->clock_start_us = sim->now_us;
+    replica->tick_us = 0;
+    struct pbft_options options = {
+        .chain = replica->chain,
+        .mempool = replica->mempool,
+        .id = sim->genesis.validators.v[replica->index].id,
+        .key = &replica->key,
+        .log_key = &replica->log_key,
+        .cosigner_key = &replica->cosigner_key,
+        .timing = sim->timing,
+        .may_vote = true,
+        .message_bytes_max = 8192, /* so that catching up takes several messages */
+        .now_ms = clock_ms(sim, replica),
+    };
+    for (size_t i = 0; i < PBFT_SLOTS; i++)
+        options.slots[i] = buf_bytes(&replica->store.slots[i]);
+    if (replica->store.n > 0)
+        options.tip_certificate =
+            buf_bytes(&replica->store.blocks[replica->store.n - 1].certificate);
+    if (error == 0)
+        error = pbft_new(&options, &replica->pbft);
+    replica->is_up = true;
+    if (error != 0)
+        return error;
+    sim_check_restart(sim, replica);
+    sim_trace(sim, "%u starts at height %zu", replica->index, replica->store.n);
+    sim_put(sim, (struct sim_event){.at_us = sim->now_us,
+                                    .kind = SIM_TICK,
+                                    .to = replica->index,
+                                    .life = replica->life});
+    for (unsigned i = 0; i < sim->n; i++)
+        if (sim->replicas[i].is_up && i != replica->index)
+            sim_connected(sim, replica->index, i);
+    return 0;
+}
+
+void sim_replica_stop(struct sim_replica *replica)
+{
+    pbft_free(replica->pbft);
+    mempool_free(replica->mempool);
+    chain_free(replica->chain);
+    replica->pbft = NULL;
+    replica->mempool = NULL;
+    replica->chain = NULL;
+    replica->is_up = false;
+}
+
+void sim_replica_close(struct sim_replica *replica)
+{
+    sim_replica_stop(replica);
+    sim_store_close(&replica->store);
+    buf_close(&replica->other);
+}
+
+static void crash(struct sim *sim, struct sim_replica *replica, const char *when)
+{
+    sim_trace(sim, "%u crashes %s", replica->index, when);
+    sim->result->crashes++;
+    sim_replica_stop(replica);
+    uint64_t down_us = sim_random_between(&sim->random, 1000, 4000000);
+    sim_put(sim, (struct sim_event){
+                     .at_us = sim->now_us + down_us, .kind = SIM_RESTART, .to = replica->index});
+}
+
+static void send_message(struct sim *sim, struct sim_replica *replica,
+                         const struct pbft_message *message, struct sim_payload *payload,
+                         unsigned to)
+{
+    if (replica->is_liar) {
+        sim_lie(sim, replica, message, to);
+        return;
+    }
+    payload->refs++;
+    sim_send(sim, replica->index, to, payload);
+}
+
+static void send_messages(struct sim *sim, struct sim_replica *replica,
+                          const struct pbft_update *update, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct pbft_message *message = &update->messages[i];
+        struct sim_payload *payload;
+        if (!replica->is_liar)
+            sim_check_message(sim, replica, message);
+        if (sim_payload_new(message->kind, message->bytes, &payload) != 0) {
+            sim->failed = SEALMQ_E_NOMEM;
+            return;
+        }
+        if (message->to >= 0)
+            send_message(sim, replica, message, payload, (unsigned)message->to);
+        for (unsigned to = 0; to < sim->n && message->to < 0; to++)
+            if (to != replica->index)
+                send_message(sim, replica, message, payload, to);
+        sim_payload_release(payload);
+    }
+}
+
+/* What the host's own threads would do: check every signature, then say so. */
+static void verify(struct sim *sim, struct sim_replica *replica, const struct pbft_update *update)
+{
+    struct block block;
+    bool valid = block_decode(update->verify_block, &block) == 0;
+    struct bytes list = valid ? block.requests : (struct bytes){0};
+    struct bytes wire;
+    while (valid && block_requests_next(&list, &wire)) {
+        struct request request;
+        valid = request_decode(wire, &request) == 0 &&
+                chain_check_signatures(replica->chain, &request) == 0;
+    }
+    uint64_t at_us = sim->now_us + sim_random_below(&sim->random, 5000);
+    sim_put(sim, (struct sim_event){.at_us = at_us,
+                                    .kind = SIM_VERIFIED,
+                                    .to = replica->index,
+                                    .life = replica->life,
+                                    .header = update->verify_header,
+                                    .valid = valid});
+}
+
+static void trace_notes(struct sim *sim, const struct sim_replica *replica,
+                        const struct pbft_update *update)
+{
+    for (size_t i = 0; i < update->note_count; i++) {
+        const struct pbft_note *note = &update->notes[i];
+        static const char *const kinds[] = {
+            [PBFT_NOTE_VIEW_CHANGE] = "view change", [PBFT_NOTE_NEW_VIEW] = "new view",
+            [PBFT_NOTE_REFUSED] = "refused",         [PBFT_NOTE_MISBEHAVIOUR] = "misbehaviour",
+            [PBFT_NOTE_BEHIND] = "behind",           [PBFT_NOTE_CAUGHT_UP] = "caught up",
+            [PBFT_NOTE_REQUEST_DROPPED] = "dropped",
+        };
+        if (note->kind == PBFT_NOTE_VIEW_CHANGE)
+            sim->result->view_changes++;
+        sim_trace(sim, "%u notes: %s, of %d, %s, %llu %s", replica->index, kinds[note->kind],
+                  note->peer, sealmq_error_name(note->error), (unsigned long long)note->value,
+                  note->words != NULL ? note->words : "");
+    }
+}
+
+static bool persist(struct sim *sim, struct sim_replica *replica, const struct pbft_update *update)
+{
+    int error = sim_store_apply(&replica->store, update);
+    if (error != 0) {
+        sim->failed = error;
+        return false;
+    }
+    for (size_t i = 0; i < update->block_count; i++)
+        sim_check_block(sim, replica, update->blocks[i].block);
+    if (update->block_count > 0)
+        sim_trace(sim, "%u has height %zu", replica->index, replica->store.n);
+    replica->durable_height = replica->store.n;
+    return true;
+}
+
+static void schedule_tick(struct sim *sim, struct sim_replica *replica, uint64_t deadline_ms)
+{
+    if (deadline_ms == UINT64_MAX)
+        return;
+    uint64_t at_us = replica->clock_start_us + (deadline_ms - 1) * 1000;
+    if (at_us < sim->now_us + 100)
+        at_us = sim->now_us + 100;
+    if (replica->tick_us > sim->now_us && replica->tick_us <= at_us)
+        return;
+    replica->tick_us = at_us;
+    sim_put(sim,
+            (struct sim_event){
+                .at_us = at_us, .kind = SIM_TICK, .to = replica->index, .life = replica->life});
+}
+
+static void carry_out(struct sim *sim, struct sim_replica *replica,
+                      const struct pbft_update *update)
+{
+    bool dies = !sim->is_healed && !replica->is_liar && sim_random_chance(&sim->random, sim->crash);
+    uint64_t point = dies ? sim_random_below(&sim->random, 3) : 3;
+    trace_notes(sim, replica, update);
+    if (point == 0) {
+        crash(sim, replica, "before its writes");
+        return;
+    }
+    if (!persist(sim, replica, update))
+        return;
+    if (point == 1) {
+        crash(sim, replica, "after its writes");
+        return;
+    }
+    size_t count = update->message_count;
+    if (point == 2)
+        count = (size_t)sim_random_below(&sim->random, count + 1);
+    send_messages(sim, replica, update, count);
+    if (point == 2) {
+        crash(sim, replica, "while it sends");
+        return;
+    }
+    if (update->verify_block.n != 0)
+        verify(sim, replica, update);
+    if (update->serve.count != 0)
+        sim_put(sim, (struct sim_event){.at_us = sim->now_us + 200,
+                                        .kind = SIM_SERVE,
+                                        .to = replica->index,
+                                        .from = (unsigned)update->serve.peer,
+                                        .life = replica->life,
+                                        .height = update->serve.from,
+                                        .count = update->serve.count});
+    schedule_tick(sim, replica, update->deadline_ms);
+}
+
+void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct pbft_event *event)
+{
+    struct pbft_update update;
+    event->now_ms = clock_ms(sim, replica);
+    event->wall_us = WALL_START_US + (int64_t)sim->now_us + replica->wall_skew_us;
+    sim->result->steps++;
+    int error = pbft_step(replica->pbft, event, &update);
+    if (error == SEALMQ_E_NOMEM) {
+        sim->failed = error;
+        return;
+    }
+    carry_out(sim, replica, &update);
+}
+
+static void serve(struct sim *sim, struct sim_replica *replica, const struct sim_event *event)
+{
+    struct pbft_stored_block blocks[64];
+    size_t n = 0;
+    for (uint64_t h = event->height; n < event->count && n < 64 && h <= replica->store.n;
+         h++, n++) {
+        const struct sim_stored *stored = &replica->store.blocks[h - 1];
+        blocks[n].block = buf_bytes(&stored->block);
+        blocks[n].certificate = buf_bytes(&stored->certificate);
+    }
+    struct pbft_event step = {.kind = PBFT_EVENT_SERVED};
+    step.served.peer = (int)event->from;
+    step.served.blocks = blocks;
+    step.served.n = n;
+    sim_replica_step(sim, replica, &step);
+}
+
+/* Requests' signatures are checked by the host before the core sees them. */
+static bool may_pass(const struct sim_replica *replica, const struct sim_payload *payload)
+{
+    struct request request;
+    return payload->kind != PBFT_MSG_REQUEST ||
+           (request_decode(bytes_of(payload->bytes, payload->n), &request) == 0 &&
+            chain_check_signatures(replica->chain, &request) == 0);
+}
+
+void sim_replica_event(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_replica *replica = &sim->replicas[event->to];
+    if (!replica->is_up || (event->kind != SIM_DELIVER && event->life != replica->life))
+        return;
+    struct pbft_event step = {.kind = PBFT_EVENT_TICK};
+    switch (event->kind) {
+    case SIM_SERVE:
+        serve(sim, replica, event);
+        return;
+    case SIM_VERIFIED:
+        step.kind = PBFT_EVENT_VERIFIED;
+        step.verified.header = event->header;
+        step.verified.valid = event->valid;
+        break;
+    case SIM_DELIVER:
+        if (!may_pass(replica, event->payload))
+            return;
+        step.kind = PBFT_EVENT_MESSAGE;
+        step.message.kind = event->payload->kind;
+        step.message.bytes = bytes_of(event->payload->bytes, event->payload->n);
+        step.message.peer = (int)event->from;
+        break;
+    default:
+        if (replica->tick_us == event->at_us)
+            replica->tick_us = 0;
+        break;
+    }
+    sim_replica_step(sim, replica, &step);
+}

@@ -1,0 +1,51 @@
+/* A replica's store: what is applied is durable, and nothing else is. */
+#include "sim/sim_int.h"
+
+#include <stdlib.h>
+
+static int set(struct buf *buf, struct bytes bytes)
+{
+    buf_reset(buf);
+    buf_append_bytes(buf, bytes);
+    return buf_status(buf);
+}
+
+static int add_block(struct sim_store *store, const struct pbft_stored_block *block)
+{
+    if (store->n == store->capacity) {
+        size_t capacity = store->capacity == 0 ? 16 : 2 * store->capacity;
+        struct sim_stored *blocks = realloc(store->blocks, capacity * sizeof(*blocks));
+        if (blocks == NULL)
+            return SEALMQ_E_NOMEM;
+        store->blocks = blocks;
+        store->capacity = capacity;
+    }
+    struct sim_stored *stored = &store->blocks[store->n++];
+    *stored = (struct sim_stored){0};
+    int error = set(&stored->block, block->block);
+    return error != 0 ? error : set(&stored->certificate, block->certificate);
+}
+
+int sim_store_apply(struct sim_store *store, const struct pbft_update *update)
+{
+    int error = 0;
+    for (size_t i = 0; i < update->write_count && error == 0; i++)
+        error = set(&store->slots[update->writes[i].slot], update->writes[i].bytes);
+    for (size_t i = 0; i < update->block_count && error == 0; i++)
+        error = add_block(store, &update->blocks[i]);
+    if (error == 0 && update->checkpoint.n != 0)
+        error = set(&store->checkpoint, update->checkpoint);
+    return error;
+}
+
+void sim_store_close(struct sim_store *store)
+{
+    for (size_t i = 0; i < store->n; i++) {
+        buf_close(&store->blocks[i].block);
+        buf_close(&store->blocks[i].certificate);
+    }
+    free(store->blocks);
+    for (size_t i = 0; i < PBFT_SLOTS; i++)
+        buf_close(&store->slots[i]);
+    buf_close(&store->checkpoint);
+}
