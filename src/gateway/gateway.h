@@ -22,34 +22,42 @@ struct gateway;
 
 /* When an item is written to the chain. */
 struct gateway_policy {
-    char pattern[3 * (NAME_MAX_BYTES + 1)]; /* "device/service/name", each may be "*"; first match */
+    char
+        pattern[3 * (NAME_MAX_BYTES + 1)]; /* "device/service/name", each may be "*"; first match */
     bool periodic, on_change;
-    uint32_t interval_ms;     /* periodic: at most once in this time */
-    double threshold;         /* on_change: |value - last written| >= threshold */
+    uint32_t interval_ms;      /* periodic: at most once in this time */
+    double threshold;          /* on_change: |value - last written| >= threshold */
     bool threshold_is_percent; /* of the last written value */
 };
 
 struct gateway_options {
     const char *id;
-    const struct sign_key *key;     /* borrowed until free */
-    const struct genesis *genesis;  /* copied */
-    const struct policy *policy;    /* borrowed: receipts are checked against it */
-    const char *topic;              /* of reports, below the id; "report" if NULL */
-    uint32_t report_interval_ms;    /* a report at least this often when there are readings; 1000 */
-    uint32_t report_rows_max;       /* captured at once when this many wait; 1000 */
-    uint32_t anchor_interval_ms;    /* a request at least this often; 0: the genesis's */
+    const struct sign_key *key;    /* borrowed until free */
+    const struct genesis *genesis; /* copied */
+    const struct policy *policy;   /* borrowed: receipts are checked against it */
+    const char *topic;             /* of reports, below the id; "report" if NULL */
+    uint32_t report_interval_ms;   /* a report at least this often when there are readings; 1000 */
+    uint32_t report_rows_max;      /* captured at once when this many wait; 1000 */
+    uint32_t anchor_interval_ms;   /* a request at least this often; 0: the genesis's */
     const struct gateway_policy *policies; /* copied */
     size_t policy_count;
-    size_t outbox_reports_max, outbox_bytes_max; /* 0: 100,000 and 64 MiB; full: readings are refused */
+    size_t outbox_reports_max,
+        outbox_bytes_max; /* 0: 100,000 and 64 MiB; full: readings are refused */
 };
 
 enum gateway_table { /* what is kept on disk */
-    GATEWAY_TABLE_META = 1, /* key: small numbers: counters of captures, handshakes, requests */
-    GATEWAY_TABLE_ITEM,     /* key: item number; value: its names, and the value last written */
-    GATEWAY_TABLE_OUTBOX,   /* key: capture number; value: report not yet acknowledged */
-    GATEWAY_TABLE_LEAF,     /* key: capture number; value: leaf not yet in a receipted interval */
-    GATEWAY_TABLE_REQUEST,  /* key: request number; value: request without receipt */
-    GATEWAY_TABLE_RECEIPT,  /* key: request number; value: receipt (proof file); newest 1000 */
+                     GATEWAY_TABLE_META =
+                         1, /* key: small numbers: counters of captures, handshakes, requests */
+                     GATEWAY_TABLE_ITEM,   /* key: item number; value: its names, and the value last
+                                              written */
+                     GATEWAY_TABLE_OUTBOX, /* key: capture number; value: report not yet
+                                              acknowledged */
+                     GATEWAY_TABLE_LEAF, /* key: capture number; value: leaf not yet in a receipted
+                                            interval */
+                     GATEWAY_TABLE_REQUEST, /* key: request number; value: request without receipt
+                                             */
+                     GATEWAY_TABLE_RECEIPT, /* key: request number; value: receipt (proof file);
+                                               newest 1000 */
 };
 
 struct gateway_write {
@@ -108,8 +116,7 @@ struct gateway_now {
 
 /* One reading; copied. SEALMQ_E_TYPE, _LIMIT, _ARG (bad names); SEALMQ_E_FULL: outbox full. */
 SEALMQ_MUST_CHECK int gateway_reading(struct gateway *gateway, const struct row *reading,
-                                      const struct gateway_now *now,
-                                      struct gateway_update *update);
+                                      const struct gateway_now *now, struct gateway_update *update);
 /* The connection to node `node` (its id and key are in the genesis) is up. */
 SEALMQ_MUST_CHECK int gateway_connected(struct gateway *gateway, struct bytes node,
                                         const struct gateway_now *now,
