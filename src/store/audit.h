@@ -4,13 +4,12 @@
  *   VERIFIED     hash built from the stored rows = the leaf's hash
  *   MODIFIED     rows are there, but hash to something else
  *   MISSING      the leaf says this node acknowledged it, but there is no report or no rows
- *   EXTRA        stored, but the chain covers n with a leaf that says it was dropped, or with another
- *                node's acknowledgement; or rows without a report
- *   CONFLICTING  stored hash verifies under the gateway's signature, but the chain has another
- *   UNANCHORED   stored, n not covered yet, signature valid
- *   UNSIGNED     stored, not covered, and the signature is not the gateway's: added behind the node
- * RETIRED follows with retention. The block store is itself checked block by block from the genesis
- * (certificates, roots), and against a checkpoint note if one is given. */
+ *   EXTRA        stored, but the chain covers n with a leaf that says it was dropped, or with
+ * another node's acknowledgement; or rows without a report CONFLICTING  stored hash verifies under
+ * the gateway's signature, but the chain has another UNANCHORED   stored, n not covered yet,
+ * signature valid UNSIGNED     stored, not covered, and the signature is not the gateway's: added
+ * behind the node RETIRED follows with retention. The block store is itself checked block by block
+ * from the genesis (certificates, roots), and against a checkpoint note if one is given. */
 #ifndef SEALMQ_STORE_AUDIT_H
 #define SEALMQ_STORE_AUDIT_H
 
@@ -50,7 +49,7 @@ struct audit_totals {
 };
 
 struct audit_options {
-    const char *node; /* whose database it is: its acknowledgements are looked for */
+    const char *node;     /* whose database it is: its acknowledgements are looked for */
     struct bytes gateway; /* empty: all */
     void *context;
     void (*finding)(void *context, const struct audit_finding *finding); /* all but VERIFIED and
@@ -58,12 +57,11 @@ struct audit_options {
     void (*progress)(void *context, uint64_t reports);                   /* may be NULL */
 };
 
-/* 0 when the audit ran to its end, whatever it found. SEALMQ_E_CORRUPT when the block store does not
- * hold together (`why` says where). */
+/* 0 when the audit ran to its end, whatever it found. SEALMQ_E_CORRUPT when the block store does
+ * not hold together (`why` says where). */
 SEALMQ_MUST_CHECK int audit_run(struct history *history, struct block_store *blocks,
-                                const struct genesis *genesis,
-                                const struct audit_options *options, struct audit_totals *totals,
-                                char *why, size_t why_size);
+                                const struct genesis *genesis, const struct audit_options *options,
+                                struct audit_totals *totals, char *why, size_t why_size);
 /* Whether anything is wrong (for the exit status). */
 bool audit_is_clean(const struct audit_totals *totals);
 

@@ -19,7 +19,8 @@ enum block_store_mode {
     BLOCK_STORE_READ,
 };
 
-/* `folder` holds blocks.db. SEALMQ_E_IO, _FULL, _CORRUPT, with words that name the file in `why`. */
+/* `folder` holds blocks.db. SEALMQ_E_IO, _FULL, _CORRUPT, with words that name the file in `why`.
+ */
 SEALMQ_MUST_CHECK int block_store_open(const char *folder, enum block_store_mode mode,
                                        const struct hash *genesis, struct block_store **out,
                                        char *why, size_t why_size);
@@ -38,8 +39,8 @@ void block_store_rollback(struct block_store *store);
 
 /* Reading. Results are appended to the buffers (certificate may be NULL). SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int block_store_tip(struct block_store *store, uint64_t *height);
-SEALMQ_MUST_CHECK int block_store_get(struct block_store *store, uint64_t height,
-                                      struct buf *block, struct buf *certificate);
+SEALMQ_MUST_CHECK int block_store_get(struct block_store *store, uint64_t height, struct buf *block,
+                                      struct buf *certificate);
 /* The newest checkpoint, or the first whose size is at least min_size. */
 SEALMQ_MUST_CHECK int block_store_checkpoint_newest(struct block_store *store, struct buf *note);
 SEALMQ_MUST_CHECK int block_store_checkpoint_from(struct block_store *store, uint64_t min_size,
@@ -47,8 +48,7 @@ SEALMQ_MUST_CHECK int block_store_checkpoint_from(struct block_store *store, uin
 SEALMQ_MUST_CHECK int block_store_get_slot(struct block_store *store, int slot, struct buf *out);
 /* Where a request was recorded: index(sender, number) -> height, index in block. */
 SEALMQ_MUST_CHECK int block_store_find_request(struct block_store *store, struct bytes sender,
-                                               uint64_t number, uint64_t *height,
-                                               uint32_t *index);
+                                               uint64_t number, uint64_t *height, uint32_t *index);
 /* Which DATA request's interval has a leaf for (gateway, n): the last one that does. */
 SEALMQ_MUST_CHECK int block_store_find_leaf(struct block_store *store, struct bytes gateway,
                                             uint64_t n, uint64_t *height, uint32_t *request_index,
@@ -56,11 +56,10 @@ SEALMQ_MUST_CHECK int block_store_find_leaf(struct block_store *store, struct by
 
 /* Rebuilds the chain from the store up to height `until` (UINT64_MAX: to the tip), checking every
  * block and its certificate; `progress` may be NULL. On SEALMQ_E_CORRUPT `why` names the height. */
-SEALMQ_MUST_CHECK int block_store_load_chain(struct block_store *store,
-                                             const struct genesis *genesis, uint64_t until,
-                                             struct chain **out,
-                                             void (*progress)(void *context, uint64_t height,
-                                                              uint64_t tip),
-                                             void *context, char *why, size_t why_size);
+SEALMQ_MUST_CHECK int
+block_store_load_chain(struct block_store *store, const struct genesis *genesis, uint64_t until,
+                       struct chain **out,
+                       void (*progress)(void *context, uint64_t height, uint64_t tip),
+                       void *context, char *why, size_t why_size);
 
 #endif

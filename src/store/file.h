@@ -10,8 +10,9 @@
  * NULL) names the path. */
 SEALMQ_MUST_CHECK int file_read(const char *path, size_t most, struct buf *out, char *why,
                                 size_t why_size);
-/* Writes beside, syncs, renames over (syncing the folder): the path holds the old or the new content
- * at any time. `mode` e.g. 0644. With `exclusive`, SEALMQ_E_EXISTS when the path is there. */
+/* Writes beside, syncs, renames over (syncing the folder): the path holds the old or the new
+ * content at any time. `mode` e.g. 0644. With `exclusive`, SEALMQ_E_EXISTS when the path is there.
+ */
 SEALMQ_MUST_CHECK int file_write(const char *path, struct bytes content, unsigned mode,
                                  bool exclusive, char *why, size_t why_size);
 /* `path` taken relative to the folder of `base_file` unless it is absolute. SEALMQ_E_LIMIT. */

@@ -42,8 +42,8 @@ SEALMQ_MUST_CHECK int history_totals(struct history *history, uint64_t *reports,
 
 /* Reading back for audit and proofs, in order of (gateway name, n); rows of a report in order of
  * their number, taken from what the rows table really holds (which may be fewer or more than
- * reports.rows says). The callback's pointers are borrowed for the call; non-zero return stops and is
- * returned. `gateway` empty: all; n from..to inclusive. Reports without rows, and rows without a
+ * reports.rows says). The callback's pointers are borrowed for the call; non-zero return stops and
+ * is returned. `gateway` empty: all; n from..to inclusive. Reports without rows, and rows without a
  * report (then `stored` is NULL), are given too. */
 struct history_stored {
     struct report_head head; /* as stored in reports */

@@ -13,8 +13,8 @@
 SEALMQ_MUST_CHECK int keyfile_read(const char *path, char id[ID_MAX + 1], struct sign_key *out,
                                    char *why, size_t why_size);
 /* Refuses to overwrite (SEALMQ_E_EXISTS). */
-SEALMQ_MUST_CHECK int keyfile_write(const char *path, const char *id,
-                                    const uint8_t seed[SEED_SIZE], char *why, size_t why_size);
+SEALMQ_MUST_CHECK int keyfile_write(const char *path, const char *id, const uint8_t seed[SEED_SIZE],
+                                    char *why, size_t why_size);
 SEALMQ_MUST_CHECK int keyfile_read_public(const char *path, char id[ID_MAX + 1],
                                           struct public_key *out, char *why, size_t why_size);
 SEALMQ_MUST_CHECK int keyfile_write_public(const char *path, const char *id,

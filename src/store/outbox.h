@@ -14,14 +14,12 @@ SEALMQ_MUST_CHECK int outbox_open(const char *path, const char *owner, struct ou
                                   char *why, size_t why_size);
 void outbox_close(struct outbox *outbox);
 SEALMQ_MUST_CHECK int outbox_begin(struct outbox *outbox);
-SEALMQ_MUST_CHECK int outbox_put(struct outbox *outbox, int kind, uint64_t key,
-                                 struct bytes value);
+SEALMQ_MUST_CHECK int outbox_put(struct outbox *outbox, int kind, uint64_t key, struct bytes value);
 SEALMQ_MUST_CHECK int outbox_remove(struct outbox *outbox, int kind, uint64_t key);
 SEALMQ_MUST_CHECK int outbox_commit(struct outbox *outbox);
 void outbox_rollback(struct outbox *outbox);
-SEALMQ_MUST_CHECK int outbox_each(struct outbox *outbox,
-                                  int (*fn)(void *context, int kind, uint64_t key,
-                                            struct bytes value),
-                                  void *context);
+SEALMQ_MUST_CHECK int
+outbox_each(struct outbox *outbox,
+            int (*fn)(void *context, int kind, uint64_t key, struct bytes value), void *context);
 
 #endif
