@@ -31,8 +31,10 @@ int db_error(sqlite3 *db, int code)
     case SQLITE_IOERR:
         if (code == SQLITE_IOERR_NOMEM)
             return SEALMQ_E_NOMEM;
-        /* Full quotas and limits of size come as errors of writing. */
-        if (db != NULL && store_errno_error(sqlite3_system_errno(db)) == SEALMQ_E_FULL)
+        /* Full quotas and limits of size come as errors of writing. SQLite keeps the system's
+         * number for errors of statements, but not for those of commits. */
+        if (store_errno_error(errno) == SEALMQ_E_FULL ||
+            (db != NULL && store_errno_error(sqlite3_system_errno(db)) == SEALMQ_E_FULL))
             return SEALMQ_E_FULL;
         return SEALMQ_E_IO;
     case SQLITE_BUSY:
