@@ -34,26 +34,20 @@ static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const ch
         conn_end(b, conn, reason, "refused", CONN_SILENT);
 }
 
-/* Answers a CONNECT that cannot be decoded as far as its protocol has an answer. */
-static void refuse_undecodable(struct broker *b, struct conn *conn, struct bytes packet, int error,
-                               uint8_t reason)
+/* Answers a CONNECT that cannot be decoded, as far as its protocol has an answer. `version` is 0
+ * when it broke before it said one. */
+static void refuse_undecodable(struct broker *b, struct conn *conn, enum mqtt_version version,
+                               int error, uint8_t reason)
 {
-    /* Fixed header, then "\0\4MQTT" and the level; 3.1 says "\0\6MQIsdp" and 3. */
-    size_t at = 1;
-    while (at < packet.n && at < MQTT_FIXED_HEADER_MAX && (packet.p[at] & 0x80) != 0)
-        at++;
-    struct bytes rest = bytes_of(packet.p + at + 1, packet.n > at ? packet.n - at - 1 : 0);
     b->stats.packets_malformed_total++;
-    bool is_mqtt = bytes_starts_with(rest, BYTES_LIT("\0\4MQTT")) && rest.n > 6;
-    if (is_mqtt && rest.p[6] >= MQTT_V5)
-        conn->version = MQTT_V5;
-    if (error == SEALMQ_E_VERSION)
-        refuse(b, conn, MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION, NULL);
-    else if (is_mqtt &&
-             (conn->version == MQTT_V5 || reason == MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID))
+    bool has_answer = version == MQTT_V5 || (version == MQTT_V311 && error == SEALMQ_E_VERSION) ||
+                      (version == MQTT_V311 && reason == MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID);
+    if (has_answer) {
+        conn->version = version;
         refuse(b, conn, reason, NULL);
-    else
-        conn_end(b, conn, reason, mqtt_reason_text(reason), CONN_SILENT);
+    } else {
+        conn_end(b, conn, reason, NULL, CONN_SILENT);
+    }
 }
 
 /* A client id that is free and belongs to this shard. Cannot be guessed, nor does it repeat. */
@@ -128,11 +122,6 @@ static bool check_client_id(struct broker *b, struct conn *conn, struct connecti
 {
     c->client_id = c->connect.client_id;
     if (c->client_id.n == 0) {
-        /* 3.1.1 section 3.1.3.1: without an id the session must be clean. */
-        if (c->connect.version != MQTT_V5 && !c->connect.clean_start) {
-            refuse(b, conn, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, NULL);
-            return false;
-        }
         assign_client_id(b, c);
         return true;
     }
@@ -179,7 +168,7 @@ void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
     uint8_t reason = MQTT_REASON_MALFORMED_PACKET;
     int error = mqtt_decode(bytes, MQTT_V311, true, &packet, &reason);
     if (error != 0) {
-        refuse_undecodable(b, conn, bytes, error, reason);
+        refuse_undecodable(b, conn, packet.connect.version, error, reason);
         return;
     }
     struct connecting c = {.connect = packet.connect};

@@ -17,7 +17,7 @@ bool conn_is_open_for_input(const struct broker *b, const struct conn *conn)
 static void end_as_malformed(struct broker *b, struct conn *conn, uint8_t reason)
 {
     b->stats.packets_malformed_total++;
-    conn_end(b, conn, reason, mqtt_reason_text(reason), CONN_TELL);
+    conn_end(b, conn, reason, NULL, CONN_TELL);
 }
 
 static void disconnect_input(struct broker *b, struct conn *conn, const struct mqtt_end *end)
