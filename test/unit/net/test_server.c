@@ -40,10 +40,18 @@ static void let_in(void *worker_context, const struct broker_auth_request *reque
     net_worker_authenticated(*worker, request->conn, &grant);
 }
 
+/* A write to "hold" stops the worker at that place: 1 while it is held, 2 to let it go. */
+static atomic_uint hold;
+
 static bool allow(void *worker_context, const struct broker_subject *subject,
                   enum broker_access access, struct bytes topic)
 {
-    (void)worker_context, (void)subject, (void)access, (void)topic;
+    (void)worker_context, (void)subject;
+    if (access == BROKER_WRITE && bytes_equal(topic, BYTES_LIT("hold"))) {
+        atomic_store(&hold, 1);
+        while (atomic_load(&hold) != 2)
+            usleep(1000);
+    }
     return true;
 }
 
@@ -260,6 +268,45 @@ static void a_message_reaches_subscribers_on_other_workers(void **state)
     net_server_stats(server, &stats);
     assert_int_equal(stats.connections, 2);
     assert_int_equal(stats.publishes_in_total, 200);
+    close(fd[0]);
+    close(fd[1]);
+    net_server_free(server);
+}
+
+/* The worker finds its socket readable (since before the SUBACK) and its mailbox full in the same
+ * turn, the socket first: it must take in the mailbox before what it reads. */
+static void a_suback_holds_for_a_worker_that_is_busy_at_that_moment(void **state)
+{
+    (void)state;
+    struct net_server *server = serve_loopback();
+    char id[32];
+    int fd[2];
+    uint8_t value;
+    for (unsigned i = 0; i < 2; i++) {
+        id_for(i, 2, id, sizeof(id));
+        fd[i] = dial_in(server, id);
+    }
+    strcat(id, "-holds");
+    while (broker_shard_of(bytes_str(id), 2) != 1)
+        strcat(id, "+");
+    int holder = dial_in(server, id);
+    for (unsigned round = 0; round < 20; round++) {
+        char topic[32];
+        struct mqtt_packet ping = {.type = MQTT_PINGREQ};
+        snprintf(topic, sizeof(topic), "t/%u", round);
+        atomic_store(&hold, 0);
+        publish(holder, "hold", 0);
+        while (atomic_load(&hold) != 1)
+            usleep(1000);
+        say(fd[1], &ping);
+        subscribe(fd[0], topic);
+        publish(fd[1], topic, (uint8_t)round);
+        atomic_store(&hold, 2);
+        assert_int_equal(hear(fd[0], &value), MQTT_PUBLISH);
+        assert_int_equal(value, (uint8_t)round);
+        assert_int_equal(hear(fd[1], &value), MQTT_PINGRESP);
+    }
+    close(holder);
     close(fd[0]);
     close(fd[1]);
     net_server_free(server);
@@ -500,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_server_that_never_started_can_be_freed),
         cmocka_unit_test(a_worker_that_cannot_start_is_an_error_of_the_server),
         cmocka_unit_test(a_message_reaches_subscribers_on_other_workers),
+        cmocka_unit_test(a_suback_holds_for_a_worker_that_is_busy_at_that_moment),
         cmocka_unit_test(a_connect_in_pieces_with_more_behind_it_loses_nothing),
         cmocka_unit_test(a_silent_or_endless_handshake_is_cut),
         cmocka_unit_test(what_is_no_connect_is_refused_and_counted),
