@@ -12,6 +12,11 @@
 #include <sysexits.h>
 
 #define CLI_COMMANDS(X)                                                                            \
+    X(init, "make the keys, genesis and configurations of a new network")                          \
+    X(keygen, "make a key for a gateway, a node or an operator")                                   \
+    X(node, "run a node: MQTT server, history, chain")                                             \
+    X(device, "list, approve and revoke gateways")                                                 \
+    X(status, "ask a node how it is")                                                              \
     X(broker, "run a plain MQTT server, without a ledger")                                         \
     X(passwd, "add, change or remove a user of a password file")                                   \
     X(sim, "run simulated networks with faults, from seeds")

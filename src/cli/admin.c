@@ -1,0 +1,250 @@
+#include "cli/admin.h"
+
+#include "base/json.h"
+#include "base/text.h"
+#include "crypto/random.h"
+#include "crypto/token.h"
+#include "net/link.h"
+#include "store/file.h"
+#include "store/keyfile.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define GENESIS_FILE_MAX (1024 * 1024)
+#define TOKEN_LIFE_S     60
+
+bool admin_option(struct admin *admin, int option, const char *value)
+{
+    switch (option) {
+    case 'd':
+        admin->folder = value;
+        return true;
+    case 'G':
+        admin->genesis_path = value;
+        return true;
+    case 'K':
+        admin->key_path = value;
+        return true;
+    case 'N':
+        admin->node = value;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* `given`, or `name` in the folder. */
+static int choose_path(const struct admin *admin, const char *given, const char *name,
+                       char out[PATH_SIZE])
+{
+    const char *folder = admin->folder != NULL ? admin->folder : ".";
+    int n = given != NULL ? snprintf(out, PATH_SIZE, "%s", given)
+                          : snprintf(out, PATH_SIZE, "%s/%s", folder, name);
+    return n > 0 && n < PATH_SIZE ? 0 : SEALMQ_E_LIMIT;
+}
+
+int admin_open(struct admin *admin, char *why, size_t why_size)
+{
+    char path[PATH_SIZE], words[256];
+    struct buf text = {0};
+    why[0] = '\0';
+    int error = crypto_init();
+    if (error == 0)
+        error = choose_path(admin, admin->genesis_path, "genesis.json", path);
+    if (error == 0)
+        error = file_read(path, GENESIS_FILE_MAX, &text, why, why_size);
+    if (error == 0) {
+        error = genesis_parse(buf_bytes(&text), &admin->genesis, words, sizeof words);
+        if (error != 0)
+            snprintf(why, why_size, "%s: %s", path, words);
+    }
+    buf_close(&text);
+    if (error == 0)
+        error = choose_path(admin, admin->key_path, "admin.key", path);
+    if (error == 0)
+        error = keyfile_read(path, admin->id, &admin->key, why, why_size);
+    if (error != 0 && why[0] == '\0')
+        snprintf(why, why_size, "%s", sealmq_error_text(error));
+    return error;
+}
+
+void admin_close(struct admin *admin)
+{
+    sign_key_wipe(&admin->key);
+}
+
+/* ---- one conversation ---- */
+
+struct conversation {
+    struct admin *admin;
+    const struct validator *node;
+    const char *suffix;
+    struct bytes payload;
+    struct buf *answer;
+    char *why;
+    size_t why_size;
+    struct net_link *link;
+    uv_loop_t loop;
+    uv_timer_t timer;
+    int result; /* SEALMQ_E_AGAIN while it goes on */
+};
+
+static void finish(struct conversation *talk, int result)
+{
+    if (talk->result != SEALMQ_E_AGAIN)
+        return;
+    talk->result = result;
+    uv_stop(&talk->loop);
+}
+
+static int credentials(void *context, struct buf *user_name, struct buf *password)
+{
+    const struct conversation *talk = context;
+    const struct admin *admin = talk->admin;
+    uint8_t random[18];
+    random_bytes(random, sizeof random);
+    struct buf jti = {0};
+    base64url_append(&jti, bytes_of(random, sizeof random));
+    struct token token = {.iat = (int64_t)time(NULL)};
+    token.exp = token.iat + TOKEN_LIFE_S;
+    snprintf(token.iss, sizeof token.iss, "%s", admin->id);
+    snprintf(token.network, sizeof token.network, "%s", admin->genesis.network);
+    snprintf(token.node, sizeof token.node, "%s", talk->node->id);
+    int error = bytes_to_cstr(buf_bytes(&jti), token.jti, sizeof token.jti);
+    buf_close(&jti);
+    if (error != 0)
+        return error;
+    buf_append_cstr(user_name, admin->id);
+    return token_make(&token, &admin->key, password);
+}
+
+static void on_connected(void *context)
+{
+    struct conversation *talk = context;
+    const struct admin *admin = talk->admin;
+    char topic[NETWORK_MAX + ID_MAX + 32];
+    snprintf(topic, sizeof topic, "chain/%s/reply/%s", admin->genesis.network, admin->id);
+    int error = net_link_subscribe(talk->link, topic, 1);
+    snprintf(topic, sizeof topic, "chain/%s/%s", admin->genesis.network, talk->suffix);
+    if (error == 0)
+        error = net_link_publish(talk->link, topic, talk->payload, 1, false, 0);
+    if (error != 0) {
+        snprintf(talk->why, talk->why_size, "%s: %s", talk->node->id, sealmq_error_text(error));
+        finish(talk, error);
+    }
+}
+
+static void on_disconnected(void *context, uint8_t reason, const char *words)
+{
+    struct conversation *talk = context;
+    snprintf(talk->why, talk->why_size, "%s (%s): %s", talk->node->id, talk->node->url, words);
+    if (reason >= 0x80) /* refused: trying again would be refused again */
+        finish(talk, SEALMQ_E_DENIED);
+}
+
+static void on_message(void *context, const struct net_link_message *message)
+{
+    struct conversation *talk = context;
+    buf_append_bytes(talk->answer, message->payload);
+    finish(talk, buf_status(talk->answer));
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+    struct conversation *talk = timer->data;
+    if (talk->why[0] == '\0')
+        snprintf(talk->why, talk->why_size, "%s (%s) has not answered for %d s", talk->node->id,
+                 talk->node->url, ADMIN_TIMEOUT_S);
+    finish(talk, SEALMQ_E_TIMEOUT);
+}
+
+static int choose_node(struct conversation *talk)
+{
+    const struct admin *admin = talk->admin;
+    const struct validator_set *set = &admin->genesis.validators;
+    int index = admin->node != NULL ? validator_set_find(set, bytes_str(admin->node)) : 0;
+    if (index < 0) {
+        snprintf(talk->why, talk->why_size, "the genesis has no node %s", admin->node);
+        return SEALMQ_E_NOTFOUND;
+    }
+    talk->node = &set->v[index];
+    return 0;
+}
+
+static int converse(struct conversation *talk)
+{
+    char host[256];
+    uint16_t port;
+    int error = net_url_parse(bytes_str(talk->node->url), host, sizeof host, &port);
+    if (error != 0)
+        return error;
+    const struct net_link_options options = {
+        .loop = &talk->loop,
+        .host = host,
+        .port = port,
+        .client_id = talk->admin->id,
+        .clean_start = true,
+        .context = talk,
+        .credentials = credentials,
+        .connected = on_connected,
+        .disconnected = on_disconnected,
+        .message = on_message,
+    };
+    uv_timer_init(&talk->loop, &talk->timer);
+    talk->timer.data = talk;
+    uv_timer_start(&talk->timer, on_timeout, ADMIN_TIMEOUT_S * 1000, 0);
+    error = net_link_new(&options, &talk->link);
+    if (error == 0) {
+        uv_run(&talk->loop, UV_RUN_DEFAULT);
+        error = talk->result;
+        net_link_free(talk->link);
+    }
+    uv_close((uv_handle_t *)&talk->timer, NULL);
+    uv_run(&talk->loop, UV_RUN_DEFAULT);
+    return error;
+}
+
+int admin_ask(struct admin *admin, const char *suffix, struct bytes payload, struct buf *answer,
+              char *why, size_t why_size)
+{
+    struct conversation talk = {
+        .admin = admin,
+        .suffix = suffix,
+        .payload = payload,
+        .answer = answer,
+        .why = why,
+        .why_size = why_size,
+        .result = SEALMQ_E_AGAIN,
+    };
+    why[0] = '\0';
+    int error = choose_node(&talk);
+    if (error == 0 && uv_loop_init(&talk.loop) != 0)
+        error = SEALMQ_E_NOMEM;
+    else if (error == 0) {
+        error = converse(&talk);
+        uv_loop_close(&talk.loop);
+    }
+    if (error != 0 && why[0] == '\0')
+        snprintf(why, why_size, "%s", sealmq_error_text(error));
+    return error;
+}
+
+int admin_request_number(struct admin *admin, uint64_t *number, char *why, size_t why_size)
+{
+    struct buf answer = {0};
+    cJSON *json = NULL;
+    struct json_error words = {0};
+    int error = admin_ask(admin, "query", BYTES_LIT("{\"query\":\"request-number\"}"), &answer, why,
+                          why_size);
+    if (error == 0) {
+        error = json_parse(buf_bytes(&answer), &json, &words);
+        if (error == 0)
+            error = json_member_u64(json, "number", number, &words);
+        if (error != 0)
+            snprintf(why, why_size, "the node's answer cannot be read: %s", words.message);
+    }
+    cJSON_Delete(json);
+    buf_close(&answer);
+    return error;
+}

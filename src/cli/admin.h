@@ -1,0 +1,47 @@
+/* An operator's conversation with a node: one question over MQTT, one answer. */
+#ifndef SEALMQ_CLI_ADMIN_H
+#define SEALMQ_CLI_ADMIN_H
+
+#include "ledger/genesis.h"
+
+#define ADMIN_TIMEOUT_S 15
+
+/* Where and as whom. */
+struct admin {
+    const char *folder;       /* -d: has genesis.json and admin.key */
+    const char *genesis_path; /* --genesis, or NULL */
+    const char *key_path;     /* --key, or NULL */
+    const char *node;         /* --node: an id of the genesis; NULL: the first */
+    struct genesis genesis;
+    char id[ID_MAX + 1];
+    struct sign_key key;
+};
+
+/* The options that all of an operator's subcommands share, as getopt_long's; 'd' is short, too. */
+#define ADMIN_OPTIONS                                                                              \
+    {"dir", required_argument, NULL, 'd'}, {"genesis", required_argument, NULL, 'G'},              \
+        {"key", required_argument, NULL, 'K'},                                                     \
+    {                                                                                              \
+        "node", required_argument, NULL, 'N'                                                       \
+    }
+#define ADMIN_HELP                                                                                 \
+    "  -d, --dir FOLDER    has genesis.json and admin.key (the current folder)\n"                  \
+    "      --genesis FILE  the network's genesis\n"                                                \
+    "      --key FILE      the operator's key\n"                                                   \
+    "      --node ID       which node to ask (the first of the genesis)\n"
+
+/* Takes an option if it is one of the above. */
+bool admin_option(struct admin *admin, int option, const char *value);
+/* Reads genesis and key. */
+SEALMQ_MUST_CHECK int admin_open(struct admin *admin, char *why, size_t why_size);
+void admin_close(struct admin *admin);
+
+/* Publishes on chain/<network>/<suffix> and appends what comes back on the reply topic.
+ * SEALMQ_E_TIMEOUT, SEALMQ_E_DENIED, with words. */
+SEALMQ_MUST_CHECK int admin_ask(struct admin *admin, const char *suffix, struct bytes payload,
+                                struct buf *answer, char *why, size_t why_size);
+/* The next unused request number of this operator. */
+SEALMQ_MUST_CHECK int admin_request_number(struct admin *admin, uint64_t *number, char *why,
+                                           size_t why_size);
+
+#endif

@@ -1,0 +1,119 @@
+/* sealmq node: a node of a network, from its configuration file. */
+#include "cli/cli.h"
+
+#include "base/log.h"
+#include "crypto/sign.h"
+#include "node/node.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+
+#define ME       "node"
+#define DRAIN_MS 5000
+
+static void print_help(void)
+{
+    puts("usage: sealmq node -c FILE [-v]\n"
+         "\n"
+         "Runs a node: an MQTT server that verifies sealed reports, keeps their history and\n"
+         "agrees with the other nodes on the chain. `sealmq init` makes the files it needs.\n"
+         "\n"
+         "  -c, --config FILE  its configuration (YAML; docs/operations/node.md)\n"
+         "      --test-config  read everything, say whether it is fine, and end\n"
+         "  -v, --verbose      log more\n"
+         "      --help         this\n"
+         "\n"
+         "SIGHUP reads the password and ACL files again, SIGTERM and SIGINT end the node after\n"
+         "what was accepted is stored.");
+}
+
+/* Signals are taken by sigwait on this thread alone; all threads made later inherit the mask. */
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void wait_for_end(struct node *node, const sigset_t *set)
+{
+    for (;;) {
+        int number = 0;
+        if (sigwait(set, &number) != 0)
+            continue;
+        if (number != SIGHUP) {
+            log_info(ME, "ending on %s", strsignal(number));
+            return;
+        }
+        node_reload(node);
+    }
+}
+
+static int run(const char *path, bool only_test)
+{
+    sigset_t set;
+    struct node *node;
+    char why[512];
+    if (crypto_init() != 0)
+        return cli_fail(ME, EX_OSERR, "the cryptographic library cannot be used");
+    block_signals(&set);
+    int error = node_new(path, &node, why, sizeof why);
+    if (error != 0)
+        return cli_fail(ME, cli_status_of(error), "%s", why);
+    if (only_test) {
+        printf("%s: fine: node %s of network %s\n", path, node_id(node), node_network(node));
+        node_free(node, 0);
+        return 0;
+    }
+    error = node_start(node);
+    if (error == 0) {
+        log_info(ME, "node %s of network %s listens on port %u", node_id(node), node_network(node),
+                 node_port(node));
+        wait_for_end(node, &set);
+    }
+    node_free(node, DRAIN_MS);
+    return error == 0 ? 0 : cli_fail(ME, cli_status_of(error), "%s", sealmq_error_text(error));
+}
+
+int cli_node(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"test-config", no_argument, NULL, 't'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *path = NULL;
+    bool only_test = false, is_verbose = false;
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":c:v", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 't':
+            only_test = true;
+            break;
+        case 'v':
+            is_verbose = true;
+            break;
+        case 'h':
+            print_help();
+            return 0;
+        default:
+            return cli_bad_option(ME, option, argv);
+        }
+    }
+    if (optind < argc)
+        return cli_usage(ME, "unexpected argument '%s'", argv[optind]);
+    if (path == NULL)
+        return cli_usage(ME, "which node? Give its configuration with -c FILE");
+    cli_log_to_stderr(is_verbose);
+    return run(path, only_test);
+}
