@@ -135,8 +135,8 @@ int outbox_each(struct outbox *outbox,
                 int (*fn)(void *context, int kind, uint64_t key, struct bytes value), void *context)
 {
     sqlite3_stmt *each = outbox->statements[EACH];
-    int error;
-    while ((error = db_next(each)) == 0) {
+    int end, error = 0;
+    while (error == 0 && (end = db_next(each)) == 0) {
         uint64_t kind, key;
         struct bytes value;
         error = db_column_u64(each, 0, &kind);
@@ -148,9 +148,9 @@ int outbox_each(struct outbox *outbox,
             error = db_column_blob(each, 2, &value);
         if (error == 0)
             error = fn(context, (int)kind, key, value);
-        if (error != 0)
-            break;
     }
     sqlite3_reset(each);
-    return error == SEALMQ_E_NOTFOUND ? 0 : error;
+    if (error != 0)
+        return error;
+    return end == SEALMQ_E_NOTFOUND ? 0 : end;
 }
