@@ -131,8 +131,7 @@ void broker_tick(struct broker *b, uint64_t now_ms)
             session_timer(b, CONTAINER_OF(timer, struct session, timer));
             break;
         case TIMER_RETAINED:
-            retained_expired(&b->retained, CONTAINER_OF(timer, struct retained_node, timer),
-                             b->shards > 1);
+            parcel_retained_expired(b, CONTAINER_OF(timer, struct retained_node, timer));
             break;
         }
     }

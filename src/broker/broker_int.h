@@ -255,6 +255,8 @@ SEALMQ_MUST_CHECK int parcel_reserve(struct broker *b, uint64_t shards);
 void parcel_put_message(struct broker *b, uint64_t shards, struct broker_message *message);
 SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter, bool joins);
 uint64_t parcel_other_shards(const struct broker *b);
+/* A retained message has expired here, as it does on all shards. */
+void parcel_retained_expired(struct broker *b, struct retained_node *node);
 void parcel_close(struct broker *b);
 
 #endif

@@ -159,6 +159,25 @@ static void owe_floors(struct broker *b)
         b->outboxes[__builtin_ctzll(rest)].owes_floor = true;
 }
 
+/* Below and at this number, all changes of retained messages have arrived. */
+static uint64_t lowest_floor(const struct broker *b)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (uint64_t rest = parcel_other_shards(b); rest != 0; rest &= rest - 1) {
+        uint64_t floor = b->shard_floors[__builtin_ctzll(rest)];
+        lowest = floor < lowest ? floor : lowest;
+    }
+    return lowest;
+}
+
+void parcel_retained_expired(struct broker *b, struct retained_node *node)
+{
+    bool keep_tombstone = node->order > lowest_floor(b);
+    retained_expired(&b->retained, node, keep_tombstone);
+    if (keep_tombstone)
+        owe_floors(b);
+}
+
 static void receive_message(struct broker *b, struct broker_message *message)
 {
     struct publication p;
@@ -200,14 +219,8 @@ static void raise_floor(struct broker *b, unsigned from, uint64_t floor)
 {
     if (floor > b->shard_floors[from])
         b->shard_floors[from] = floor;
-    if (b->retained.tombstone_count == 0)
-        return;
-    uint64_t lowest = UINT64_MAX;
-    for (uint64_t rest = parcel_other_shards(b); rest != 0; rest &= rest - 1) {
-        uint64_t f = b->shard_floors[__builtin_ctzll(rest)];
-        lowest = f < lowest ? f : lowest;
-    }
-    retained_forget_below(&b->retained, lowest);
+    if (b->retained.tombstone_count != 0)
+        retained_forget_below(&b->retained, lowest_floor(b));
 }
 
 void broker_deliver_parcels(struct broker *b, struct broker_parcel *parcels, uint64_t now_ms)

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WORLD_SHARDS_MAX 8
+#define WORLD_SHARDS_MAX 64
 #define WORLD_LOG_MAX    64
 
 struct client;
