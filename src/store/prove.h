@@ -1,0 +1,28 @@
+/* Makes proof files from a block store and a history: what `sealmq proof` writes. Reads the chain
+ * from its beginning, because a proof shows the state as it was at its block. */
+#ifndef SEALMQ_STORE_PROVE_H
+#define SEALMQ_STORE_PROVE_H
+
+#include "store/blocks.h"
+#include "store/history.h"
+
+/* All append the proof file to `out`. SEALMQ_E_NOTFOUND (no such block, record, row, or no leaf for
+ * it yet), SEALMQ_E_AGAIN (no checkpoint with a quorum covers the block yet), SEALMQ_E_CONFLICT
+ * (what is stored is not what the chain says), SEALMQ_E_CORRUPT; `why` has the words. */
+SEALMQ_MUST_CHECK int prove_block(struct block_store *store, const struct genesis *genesis,
+                                  uint64_t height, struct buf *out, char *why, size_t why_size);
+/* Record `record` of request `request` of the block at `height`, all from 0. */
+SEALMQ_MUST_CHECK int prove_record(struct block_store *store, const struct genesis *genesis,
+                                   uint64_t height, uint32_t request, uint32_t record,
+                                   struct buf *out, char *why, size_t why_size);
+/* Row `row` (from 0) of report (gateway, n). */
+SEALMQ_MUST_CHECK int prove_row(struct block_store *store, struct history *history,
+                                const struct genesis *genesis, struct bytes gateway, uint64_t n,
+                                uint32_t row, struct buf *out, char *why, size_t why_size);
+/* The newest record that a checkpoint covers and whose item was described in an earlier block.
+ * SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int prove_find_newest_record(struct block_store *store, uint64_t *height,
+                                               uint32_t *request, uint32_t *record, char *why,
+                                               size_t why_size);
+
+#endif
