@@ -177,6 +177,7 @@ static void malformed_notes_are_refused(void **state)
         "sealmq/pl\tant\n5\n" ROOT,
         "sealmq/pl\xff"
         "ant\n5\n" ROOT,
+        TEXT "extension\n" LINE,
         TEXT "extension\n",
         TEXT "extension\n\n" LINE,
         TEXT "\n",

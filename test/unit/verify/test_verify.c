@@ -430,6 +430,13 @@ static void world_close(struct world *w)
     buf_close(&w->text);
 }
 
+static void world_take_request(struct world *w)
+{
+    struct bytes leaf;
+    assert_int_equal(request_leaf_of(buf_bytes(&w->request), &leaf), 0);
+    assert_int_equal(request_decode_leaf(leaf, &w->proof.request), 0);
+}
+
 static void world_request(struct world *w, const struct record *record)
 {
     struct request_data data = {.sender = BYTES_LIT("g/1"),
@@ -440,46 +447,30 @@ static void world_request(struct world *w, const struct record *record)
                                 .to = 0};
     buf_reset(&w->request);
     assert_int_equal(request_make_data(&data, &w->gateway, &genesis, &w->request), 0);
-    struct bytes leaf;
-    assert_int_equal(request_leaf_of(buf_bytes(&w->request), &leaf), 0);
-    assert_int_equal(request_decode_leaf(leaf, &w->proof.request), 0);
+    world_take_request(w);
 }
 
-static void world_member(struct world *w, const struct member_value *member)
+/* Whose state entries a proof of the world carries. */
+struct world_state {
+    const struct member_value *member; /* or: */
+    const struct admins_value *admins;
+    const struct record *record; /* the proof is one of it; may be NULL */
+    const struct item *item;     /* with `record` */
+};
+
+static void world_entry(struct world *w, const char *key, struct bytes value)
 {
-    struct buf value = {0};
-    member_value_encode(member, &value);
-    assert_int_equal(statetree_set(w->state, BYTES_LIT("member/g/1"), buf_bytes(&value)), 0);
-    buf_close(&value);
+    w->proof.state[w->proof.state_count].key = bytes_str(key);
+    w->proof.state[w->proof.state_count++].value = value;
+    assert_int_equal(statetree_set(w->state, bytes_str(key), value), 0);
 }
 
-/* The verdict on a proof of the world's request (or of its one record, with `record`). */
-static int world_verify(struct world *w, const struct member_value *member,
-                        const struct record *record, const struct item *item)
+/* Puts header, checkpoint and file around what the proof has, and verifies it. */
+static int world_judge(struct world *w)
 {
-    struct buf values[2] = {{0}, {0}};
-    world_member(w, member);
-    w->proof.kind = record == NULL ? PROOF_REQUEST : PROOF_RECORD;
-    w->proof.state_count = record == NULL ? 1 : 2;
-    free(w->proof.state);
-    w->proof.state = calloc(2, sizeof(*w->proof.state));
-    assert_non_null(w->proof.state);
-    member_value_encode(member, &values[0]);
-    w->proof.state[0].key = BYTES_LIT("member/g/1");
-    struct buf record_text = {0};
-    if (record != NULL) {
-        item_value_encode(item, &values[1]);
-        assert_int_equal(statetree_set(w->state, BYTES_LIT("item/g/1/1"), buf_bytes(&values[1])),
-                         0);
-        w->proof.state[1].key = BYTES_LIT("item/g/1/1");
-        record_format(record, &record_text);
-        w->proof.record_text = buf_bytes(&record_text);
-    }
-    for (size_t i = 0; i < w->proof.state_count; i++) {
-        w->proof.state[i].value = buf_bytes(&values[i]);
+    for (size_t i = 0; i < w->proof.state_count; i++)
         assert_int_equal(statetree_prove(w->state, w->proof.state[i].key, &w->proof.state[i].path),
                          0);
-    }
     statetree_root(w->state, &w->header.state_root);
     w->header.requests_root = w->proof.request.hash;
     buf_reset(&w->header_wire);
@@ -487,10 +478,10 @@ static int world_verify(struct world *w, const struct member_value *member,
     w->proof.header_wire = buf_bytes(&w->header_wire);
 
     struct checkpoint checkpoint = {.origin = "sealmq/w", .size = 1};
-    hash_leaf(w->proof.header_wire, &checkpoint.root);
     struct buf tagged = {0};
     uint8_t id[4];
     struct signature signature;
+    hash_leaf(w->proof.header_wire, &checkpoint.root);
     buf_reset(&w->note);
     checkpoint_format(&checkpoint, &w->note);
     sign_raw(&w->log_key, buf_bytes(&w->note), &signature);
@@ -500,14 +491,37 @@ static int world_verify(struct world *w, const struct member_value *member,
     buf_append_cstr(&w->note, "\n\xe2\x80\x94 sealmq/w ");
     base64_append(&w->note, buf_bytes(&tagged));
     buf_append_u8(&w->note, '\n');
+    buf_close(&tagged);
     w->proof.note = buf_bytes(&w->note);
     buf_reset(&w->text);
     assert_int_equal(proof_format(&w->proof, &w->text), 0);
-    int error = verify_proof(buf_bytes(&w->text), w->policy, &genesis, &result);
-    buf_close(&tagged);
-    buf_close(&record_text);
-    buf_close(&values[0]);
-    buf_close(&values[1]);
+    return verify_proof(buf_bytes(&w->text), w->policy, &genesis, &result);
+}
+
+static int world_verify(struct world *w, struct world_state state)
+{
+    struct buf sender = {0}, item = {0}, record = {0};
+    free(w->proof.state);
+    w->proof.state = calloc(2, sizeof(*w->proof.state));
+    assert_non_null(w->proof.state);
+    w->proof.state_count = 0;
+    w->proof.kind = PROOF_REQUEST;
+    if (state.admins != NULL)
+        admins_value_encode(state.admins, &sender);
+    else
+        member_value_encode(state.member, &sender);
+    world_entry(w, state.admins != NULL ? "admins" : "member/g/1", buf_bytes(&sender));
+    if (state.record != NULL) {
+        w->proof.kind = PROOF_RECORD;
+        item_value_encode(state.item, &item);
+        world_entry(w, "item/g/1/1", buf_bytes(&item));
+        record_format(state.record, &record);
+        w->proof.record_text = buf_bytes(&record);
+    }
+    int error = world_judge(w);
+    buf_close(&sender);
+    buf_close(&item);
+    buf_close(&record);
     return error;
 }
 
@@ -522,17 +536,17 @@ static void the_senders_key_must_be_valid_at_the_height(void **state)
                                   .status = MEMBER_ACTIVE,
                                   .key_count = 1,
                                   .keys = {{w.gateway.public_key, 0, 0}}};
-    assert_int_equal(world_verify(&w, &member, NULL, NULL), 0);
+    assert_int_equal(world_verify(&w, (struct world_state){.member = &member}), 0);
     member.keys[0].from = 1;
-    assert_int_equal(world_verify(&w, &member, NULL, NULL), SEALMQ_E_UNKNOWN);
+    assert_int_equal(world_verify(&w, (struct world_state){.member = &member}), SEALMQ_E_UNKNOWN);
     member.keys[0].from = 0;
     member.status = MEMBER_REVOKED;
     member.revoked_height = 1;
-    assert_int_equal(world_verify(&w, &member, NULL, NULL), SEALMQ_E_REVOKED);
+    assert_int_equal(world_verify(&w, (struct world_state){.member = &member}), SEALMQ_E_REVOKED);
     member.status = MEMBER_ACTIVE;
     member.revoked_height = 0;
     member.keys[0].key.b[0] ^= 1;
-    assert_int_equal(world_verify(&w, &member, NULL, NULL), SEALMQ_E_SIGNATURE);
+    assert_int_equal(world_verify(&w, (struct world_state){.member = &member}), SEALMQ_E_SIGNATURE);
     world_close(&w);
 }
 
@@ -552,13 +566,56 @@ static void a_record_must_fit_what_its_item_is(void **state)
                                   .status = MEMBER_ACTIVE,
                                   .key_count = 1,
                                   .keys = {{w.gateway.public_key, 0, 0}}};
-    assert_int_equal(world_verify(&w, &member, &record, &item), 0);
+    assert_int_equal(world_verify(&w, (struct world_state){&member, NULL, &record, &item}), 0);
     assert_string_equal(result.value, "1.5");
     item.type = DATATYPE_INT;
-    assert_int_equal(world_verify(&w, &member, &record, &item), SEALMQ_E_TYPE);
+    assert_int_equal(world_verify(&w, (struct world_state){&member, NULL, &record, &item}),
+                     SEALMQ_E_TYPE);
     item.type = DATATYPE_DOUBLE;
     item.device = BYTES_LIT("e");
-    assert_int_equal(world_verify(&w, &member, &record, &item), SEALMQ_E_CONFLICT);
+    assert_int_equal(world_verify(&w, (struct world_state){&member, NULL, &record, &item}),
+                     SEALMQ_E_CONFLICT);
+    world_close(&w);
+}
+
+static void admins_must_be_enough_and_all_of_them_admins(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sign_key admin[3];
+    struct admins_value admins = {.threshold = 2, .n = 3};
+    world_open(&w);
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t seed[SEED_SIZE] = {10, (uint8_t)i};
+        sign_key_from_seed(seed, &admin[i]);
+        (void)snprintf(admins.admins[i].id, sizeof(admins.admins[i].id), "admin/%zu", i);
+        admins.admins[i].key = admin[i].public_key;
+    }
+    struct world_state entries = {.admins = &admins};
+    assert_int_equal(request_make_register(BYTES_LIT("admin/1"), 1, BYTES_LIT("g/2"),
+                                           MEMBER_GATEWAY, &w.gateway.public_key, &admin[1],
+                                           &genesis, &w.request),
+                     0);
+    world_take_request(&w);
+    assert_int_equal(world_verify(&w, entries), SEALMQ_E_DENIED);
+    admins.threshold = 1;
+    assert_int_equal(world_verify(&w, entries), 0);
+    assert_string_equal(result.sender, "admin/1");
+    admins.threshold = 2;
+
+    struct buf cosigned = {0};
+    assert_int_equal(
+        request_cosign(buf_bytes(&w.request), BYTES_LIT("admin/0"), &admin[0], &genesis, &cosigned),
+        0);
+    buf_close(&w.request);
+    w.request = cosigned;
+    world_take_request(&w);
+    assert_int_equal(world_verify(&w, entries), 0);
+    admins.admins[0].key = admin[2].public_key; /* not the key that signed */
+    assert_int_equal(world_verify(&w, entries), SEALMQ_E_SIGNATURE);
+    admins.admins[0].key = admin[0].public_key;
+    strcpy(admins.admins[0].id, "admin/x"); /* one who signed is no admin */
+    assert_int_equal(world_verify(&w, entries), SEALMQ_E_UNKNOWN);
     world_close(&w);
 }
 
@@ -574,7 +631,7 @@ static void the_block_must_be_of_the_checkpoints_network(void **state)
                                   .key_count = 1,
                                   .keys = {{w.gateway.public_key, 0, 0}}};
     strcpy(w.header.network, "v");
-    assert_int_equal(world_verify(&w, &member, NULL, NULL), SEALMQ_E_NETWORK);
+    assert_int_equal(world_verify(&w, (struct world_state){.member = &member}), SEALMQ_E_NETWORK);
     world_close(&w);
 }
 
@@ -600,6 +657,7 @@ int main(void)
         cmocka_unit_test(records_and_rows_hang_under_data_requests_only),
         cmocka_unit_test(the_senders_key_must_be_valid_at_the_height),
         cmocka_unit_test(a_record_must_fit_what_its_item_is),
+        cmocka_unit_test(admins_must_be_enough_and_all_of_them_admins),
         cmocka_unit_test(the_block_must_be_of_the_checkpoints_network),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
