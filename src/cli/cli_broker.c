@@ -62,8 +62,7 @@ struct station {
     struct password_checker *checker;
 };
 
-/* --- rules -------------------------------------------------------------------------------------
- */
+/* --- rules --------------------------------------------------------------------------------- */
 
 static struct rules *rules_ref(struct rules *rules)
 {
@@ -134,8 +133,7 @@ static int rules_load(const struct settings *settings, bool allow_anonymous, str
     return 0;
 }
 
-/* --- on the workers ----------------------------------------------------------------------------
- */
+/* --- on the workers ------------------------------------------------------------------------ */
 
 static void answer(struct station *station, struct broker_conn conn, uint8_t reason,
                    const char *words, struct bytes user_name)
@@ -243,8 +241,7 @@ static void take_rules(void *worker_context, void *arg)
     station->rules = arg;
 }
 
-/* --- the main thread ---------------------------------------------------------------------------
- */
+/* --- the main thread ----------------------------------------------------------------------- */
 
 static void reload(struct serving *serving)
 {
@@ -367,8 +364,7 @@ static int serve(const struct settings *settings, bool allow_anonymous)
     return status;
 }
 
-/* --- options -----------------------------------------------------------------------------------
- */
+/* --- options ------------------------------------------------------------------------------- */
 
 static void print_help(void)
 {

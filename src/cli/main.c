@@ -110,8 +110,7 @@ int main(int argc, char **argv)
     return command->run(argc - 1, argv + 1);
 }
 
-/* --- what subcommands share --------------------------------------------------------------------
- */
+/* --- what subcommands share ---------------------------------------------------------------- */
 
 static void say(const char *command, const char *format, va_list arguments)
 {

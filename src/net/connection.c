@@ -259,8 +259,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
         connection_discard(c);
 }
 
-/* --- output ------------------------------------------------------------------------------------
- */
+/* --- output -------------------------------------------------------------------------------- */
 
 /* Sends the pieces; the number of bytes taken, or -1 when the connection is dead. */
 static ssize_t connection_send(struct net_connection *c, const struct broker_piece *pieces,
@@ -341,9 +340,9 @@ void connection_flush(struct net_connection *c)
 
 void connection_expire(struct net_worker *worker, uint64_t now_ms)
 {
-    struct net_connection *c, *next;
-    DL_FOREACH_SAFE(worker->lists[NET_ENDING], c, next)
-    {
+    struct net_connection *next;
+    for (struct net_connection *c = worker->lists[NET_ENDING]; c != NULL; c = next) {
+        next = c->next;
         if (c->deadline_ms <= now_ms)
             connection_destroy(c);
         else if (!worker->is_stopping) /* else deadlines are not in order */

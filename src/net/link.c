@@ -162,10 +162,8 @@ static void link_drop_client(struct net_link *link)
         uv_close((uv_handle_t *)&socket->poll, on_socket_closed);
     }
     uv_prepare_stop(&link->prepare);
-    struct link_sent *sent, *next;
-    HASH_ITER (hh, link->sent, sent, next) {
-        sent_forget(link, sent);
-    }
+    while (link->sent != NULL)
+        sent_forget(link, link->sent);
     link->state = LINK_WAITING;
     link->has_ended = false;
 }
@@ -233,8 +231,7 @@ static void link_settle(struct net_link *link)
         link_destroy(link);
 }
 
-/* --- libmosquitto's callbacks ------------------------------------------------------------------
- */
+/* --- libmosquitto's callbacks -------------------------------------------------------------- */
 
 static void on_connect(struct mosquitto *mosq, void *object, int rc, int flags,
                        const mosquitto_property *props)
@@ -323,8 +320,7 @@ static void on_subscribe(struct mosquitto *mosq, void *object, int mid, int coun
     }
 }
 
-/* --- the socket on the loop --------------------------------------------------------------------
- */
+/* --- the socket on the loop ---------------------------------------------------------------- */
 
 static void on_socket(uv_poll_t *poll, int status, int events);
 
@@ -412,8 +408,7 @@ static void on_prepare(uv_prepare_t *prepare)
     link_settle(link);
 }
 
-/* --- tries -------------------------------------------------------------------------------------
- */
+/* --- tries --------------------------------------------------------------------------------- */
 
 /* libmosquitto 2.0 takes properties of CONNECT only in its blocking call, and keeps them for later
  * ones. With a port that it refuses that call ends after keeping them. Should another version not
@@ -553,8 +548,7 @@ static void on_timer(uv_timer_t *timer)
         link_tick(link);
 }
 
-/* --- outside -----------------------------------------------------------------------------------
- */
+/* --- outside ------------------------------------------------------------------------------- */
 
 int net_link_new(const struct net_link_options *options, struct net_link **out)
 {

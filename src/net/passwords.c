@@ -149,10 +149,10 @@ struct passwords *passwords_ref(struct passwords *passwords)
 
 void passwords_unref(struct passwords *passwords)
 {
-    struct passwords_user *user, *next;
     if (passwords == NULL || atomic_fetch_sub(&passwords->references, 1) != 1)
         return;
-    HASH_ITER (hh, passwords->users, user, next) {
+    while (passwords->users != NULL) {
+        struct passwords_user *user = passwords->users;
         HASH_DEL(passwords->users, user);
         free(user);
     }

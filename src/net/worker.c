@@ -13,10 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <utlist.h>
 
-/* --- the shard's host --------------------------------------------------------------------------
- */
+/* --- the shard's host ---------------------------------------------------------------------- */
 
 static void host_authenticate(void *context, const struct broker_auth_request *request)
 {
@@ -53,8 +51,7 @@ static void host_disconnected(void *context, struct broker_conn conn,
     worker->server->app.disconnected(worker->app_context, conn, subject, peer, reason, words);
 }
 
-/* --- the end of a turn -------------------------------------------------------------------------
- */
+/* --- the end of a turn --------------------------------------------------------------------- */
 
 void worker_flush_later(struct net_worker *worker, struct net_connection *c)
 {
@@ -167,8 +164,7 @@ static void worker_end_turn(struct net_worker *worker)
     worker_publish_stats(worker);
 }
 
-/* --- the loop's callbacks ----------------------------------------------------------------------
- */
+/* --- the loop's callbacks ------------------------------------------------------------------ */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -197,8 +193,7 @@ static void on_wake(uv_async_t *wake)
     worker_drain_mailbox(wake->data);
 }
 
-/* --- the mailbox -------------------------------------------------------------------------------
- */
+/* --- the mailbox --------------------------------------------------------------------------- */
 
 static void wake_worker(void *context)
 {
@@ -213,18 +208,15 @@ int worker_post(struct net_worker *worker, struct net_item *item)
 
 static void worker_begin_stop(struct net_worker *worker, unsigned drain_ms)
 {
-    struct net_connection *c, *next;
     uint64_t now = uv_now(&worker->loop);
     if (worker->is_stopping)
         return;
     worker->is_stopping = true;
     worker->stop_due_ms = now + drain_ms;
     listeners_close(worker);
-    DL_FOREACH_SAFE(worker->lists[NET_HANDSHAKE], c, next)
-    {
-        connection_destroy(c);
-    }
-    DL_FOREACH (worker->lists[NET_SERVING], c) {
+    while (worker->lists[NET_HANDSHAKE] != NULL)
+        connection_destroy(worker->lists[NET_HANDSHAKE]);
+    for (struct net_connection *c = worker->lists[NET_SERVING]; c != NULL; c = c->next) {
         broker_disconnect(worker->broker, c->name, MQTT_REASON_SERVER_SHUTTING_DOWN,
                           "server shutting down", now);
     }
@@ -284,8 +276,7 @@ void worker_drain_mailbox(struct net_worker *worker)
     worker_take_all(worker, mailbox_take(&worker->mailbox));
 }
 
-/* --- the thread --------------------------------------------------------------------------------
- */
+/* --- the thread ---------------------------------------------------------------------------- */
 
 /* What was posted before the mailbox closed: calls are still made, as promised. */
 static void worker_take_last(struct net_worker *worker, struct mailbox_item *all)
@@ -401,8 +392,7 @@ int worker_start(struct net_worker *worker)
     return e;
 }
 
-/* --- made and freed on the owner's thread ------------------------------------------------------
- */
+/* --- made and freed on the owner's thread -------------------------------------------------- */
 
 int worker_init(struct net_worker *worker, struct net_server *server, unsigned index)
 {
@@ -445,8 +435,7 @@ void worker_close(struct net_worker *worker)
     uv_sem_destroy(&worker->started);
 }
 
-/* --- for the program above ---------------------------------------------------------------------
- */
+/* --- for the program above ----------------------------------------------------------------- */
 
 int net_worker_post(struct net_worker *worker, void (*fn)(void *worker_context, void *arg),
                     void *arg)

@@ -13,8 +13,7 @@
 
 #define LIMIT_MS 20000
 
-/* --- a server that lets in whoever knows the password ------------------------------------------
- */
+/* --- a server that lets in whoever knows the password -------------------------------------- */
 
 static struct net_worker *the_worker;
 
@@ -62,8 +61,7 @@ static struct net_server *serve(uint16_t port)
     return server;
 }
 
-/* --- a link and what happens to it -------------------------------------------------------------
- */
+/* --- a link and what happens to it --------------------------------------------------------- */
 
 struct bench {
     uv_loop_t loop;
@@ -178,8 +176,7 @@ static void bench_close(struct bench *bench)
             uv_run(&(bench)->loop, UV_RUN_ONCE);                                                   \
     } while (0)
 
-/* --- tests -------------------------------------------------------------------------------------
- */
+/* --- tests --------------------------------------------------------------------------------- */
 
 static void publishes_are_acknowledged_by_their_tickets(void **state)
 {

@@ -18,8 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- an app that lets everybody in -------------------------------------------------------------
- */
+/* --- an app that lets everybody in --------------------------------------------------------- */
 
 static struct net_worker *workers_of_context[8];
 
@@ -83,8 +82,7 @@ static struct net_server *serve_loopback(void)
     return serve(&options);
 }
 
-/* --- a client of few words ---------------------------------------------------------------------
- */
+/* --- a client of few words ----------------------------------------------------------------- */
 
 static int dial(uint16_t port)
 {
@@ -185,8 +183,7 @@ static void id_for(unsigned worker, unsigned workers, char *out, size_t size)
     }
 }
 
-/* --- tests -------------------------------------------------------------------------------------
- */
+/* --- tests --------------------------------------------------------------------------------- */
 
 static void what_cannot_be_bound_is_named(void **state)
 {
