@@ -20,7 +20,9 @@ struct chain_files {
 
 #define CHAIN_FILES_OPTIONS                                                                        \
     {"dir", required_argument, NULL, 'd'}, {"genesis", required_argument, NULL, 'G'},              \
-        {"data", required_argument, NULL, 'D'}
+    {                                                                                              \
+        "data", required_argument, NULL, 'D'                                                       \
+    }
 #define CHAIN_FILES_HELP                                                                           \
     "  -d, --dir FOLDER    has genesis.json and policy (the current folder)\n"                     \
     "      --genesis FILE  the network's genesis\n"                                                \

@@ -17,6 +17,11 @@
     X(node, "run a node: MQTT server, history, chain")                                             \
     X(device, "list, approve and revoke gateways")                                                 \
     X(status, "ask a node how it is")                                                              \
+    X(block, "show a block of a node's store")                                                     \
+    X(audit, "compare a history database with the chain")                                          \
+    X(proof, "write the proof of a reading, a record or a block")                                  \
+    X(verify, "check a proof file offline")                                                        \
+    X(token, "make a log-in token for an id that has a key")                                       \
     X(broker, "run a plain MQTT server, without a ledger")                                         \
     X(passwd, "add, change or remove a user of a password file")                                   \
     X(sim, "run simulated networks with faults, from seeds")

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/id.h"
+#include "base/text.h"
 #include "crypto/random.h"
 #include "crypto/seal.h"
 #include "ledger/note.h"
@@ -134,6 +135,9 @@ static int write_network(struct plan *plan)
     if (error == 0)
         error = write_file(plan, "genesis.json", buf_bytes(&text));
     buf_reset(&text);
+    char genesis[2 * HASH_SIZE + 1];
+    hex_encode(hash_bytes(&plan->genesis.hash), genesis);
+    buf_printf(&text, "# genesis %s\n", genesis);
     if (error == 0)
         error = policy_format(plan->genesis.network, &plan->genesis.validators, &text);
     if (error == 0)

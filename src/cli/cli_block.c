@@ -1,0 +1,222 @@
+/* sealmq block: what stands in a block. */
+#include "cli/chain_files.h"
+#include "cli/cli.h"
+
+#include "base/json.h"
+#include "base/text.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+
+#define ME "block"
+
+static void print_help(void)
+{
+    puts("usage: sealmq block [OPTIONS] [HEIGHT]\n"
+         "\n"
+         "Shows a block of a node's store: its header, who signed it, its requests and records.\n"
+         "Without HEIGHT, the newest.\n"
+         "\n" CHAIN_FILES_HELP "      --json          as JSON\n"
+         "      --help          this");
+}
+
+static void print_hex(const char *label, const struct hash *hash)
+{
+    char hex[2 * HASH_SIZE + 1];
+    hex_encode(hash_bytes(hash), hex);
+    printf("  %-16s %s\n", label, hex);
+}
+
+static void json_hex(const char *name, const struct hash *hash)
+{
+    char hex[2 * HASH_SIZE + 1];
+    hex_encode(hash_bytes(hash), hex);
+    printf(",\"%s\":\"%s\"", name, hex);
+}
+
+#define U(x) ((unsigned long long)(x))
+
+static void print_request(const struct request *request, uint32_t index)
+{
+    printf("  request %u: %s %llu of %.*s", index, request_kind_name(request->kind),
+           U(request->number), (int)request->sender.n, (const char *)request->sender.p);
+    struct bytes list, text;
+    struct item item;
+    switch (request->kind) {
+    case REQUEST_DATA:
+        printf(", reports %llu to %llu in %u leaves\n", U(request->data.from), U(request->data.to),
+               request->data.leaf_count);
+        list = request->data.records;
+        while (request_records_next(&list, &text))
+            printf("    %.*s\n", (int)text.n, (const char *)text.p);
+        break;
+    case REQUEST_DESCRIBE:
+        puts("");
+        list = request->describe.items;
+        while (request_items_next(&list, &item))
+            printf("    %u is %.*s/%.*s/%.*s, %s, in \"%.*s\"\n", item.num, (int)item.device.n,
+                   (const char *)item.device.p, (int)item.service.n, (const char *)item.service.p,
+                   (int)item.name.n, (const char *)item.name.p, datatype_name(item.type),
+                   (int)item.unit.n, (const char *)item.unit.p);
+        break;
+    case REQUEST_REGISTER:
+        printf(", %.*s\n", (int)request->register_.id.n, (const char *)request->register_.id.p);
+        break;
+    case REQUEST_REVOKE:
+        printf(", %.*s\n", (int)request->revoke.id.n, (const char *)request->revoke.id.p);
+        break;
+    }
+}
+
+static void print_person(const struct genesis *genesis, const struct block *block,
+                         const struct certificate *certificate)
+{
+    const struct block_header *header = &block->header;
+    char time[RFC3339_MAX];
+    rfc3339_format(header->time_us, time);
+    printf("block %llu of network %s, %s, proposed by %s in view %llu\n", U(header->height),
+           header->network, time, header->proposer[0] != '\0' ? header->proposer : "the genesis",
+           U(header->view));
+    print_hex("header hash", &block->hash);
+    print_hex("parent", &header->parent);
+    print_hex("requests root", &header->requests_root);
+    print_hex("log root", &header->log_root);
+    print_hex("state root", &header->state_root);
+    if (certificate->n != 0) {
+        printf("  committed by    ");
+        for (size_t i = 0; i < certificate->n; i++) {
+            unsigned who = certificate->votes[i].validator;
+            printf(" %s", who < genesis->validators.n ? genesis->validators.v[who].id : "?");
+        }
+        printf(" (%zu are enough)\n", validators_quorum(genesis->validators.n));
+    }
+    struct bytes list = block->requests, wire;
+    for (uint32_t i = 0; block_requests_next(&list, &wire); i++) {
+        struct request request;
+        if (request_decode(wire, &request) == 0)
+            print_request(&request, i);
+    }
+}
+
+static void json_request(const struct request *request)
+{
+    struct buf text = {0};
+    struct bytes list, record;
+    printf("{\"kind\":\"%s\",\"sender\":\"%.*s\",\"number\":%llu", request_kind_name(request->kind),
+           (int)request->sender.n, (const char *)request->sender.p, U(request->number));
+    if (request->kind == REQUEST_DATA) {
+        printf(",\"from\":%llu,\"to\":%llu,\"leaves\":%u,\"records\":[", U(request->data.from),
+               U(request->data.to), request->data.leaf_count);
+        list = request->data.records;
+        for (bool first = true; request_records_next(&list, &record); first = false) {
+            buf_reset(&text);
+            json_append_string(&text, record);
+            printf("%s%.*s", first ? "" : ",", (int)text.n, (const char *)text.p);
+        }
+        putchar(']');
+    }
+    json_hex("hash", &request->hash);
+    putchar('}');
+    buf_close(&text);
+}
+
+static void print_json(const struct genesis *genesis, const struct block *block,
+                       const struct certificate *certificate)
+{
+    const struct block_header *header = &block->header;
+    char time[RFC3339_MAX];
+    rfc3339_format(header->time_us, time);
+    printf("{\"height\":%llu,\"network\":\"%s\",\"time\":\"%s\",\"proposer\":\"%s\",\"view\":%llu",
+           U(header->height), header->network, time, header->proposer, U(header->view));
+    json_hex("hash", &block->hash);
+    json_hex("parent", &header->parent);
+    json_hex("requests_root", &header->requests_root);
+    json_hex("log_root", &header->log_root);
+    json_hex("state_root", &header->state_root);
+    printf(",\"committed_by\":[");
+    for (size_t i = 0; i < certificate->n; i++) {
+        unsigned who = certificate->votes[i].validator;
+        printf("%s\"%s\"", i == 0 ? "" : ",",
+               who < genesis->validators.n ? genesis->validators.v[who].id : "?");
+    }
+    printf("],\"requests\":[");
+    struct bytes list = block->requests, wire;
+    for (bool first = true; block_requests_next(&list, &wire); first = false) {
+        struct request request;
+        if (!first)
+            putchar(',');
+        if (request_decode(wire, &request) == 0)
+            json_request(&request);
+        else
+            printf("null");
+    }
+    puts("]}");
+}
+
+static int show(struct chain_files *files, const char *wanted, bool as_json, char *why,
+                size_t why_size)
+{
+    struct buf wire = {0}, certificate_wire = {0};
+    struct block block;
+    struct certificate *certificate = calloc(1, sizeof *certificate);
+    uint64_t height = 0;
+    int error = certificate != NULL ? 0 : SEALMQ_E_NOMEM;
+    if (error == 0)
+        error = block_store_tip(files->blocks, &height);
+    if (error == 0 && wanted != NULL && !cli_parse_number(wanted, 0, height, &height)) {
+        snprintf(why, why_size, "'%s' is no height between 0 and the newest, %llu", wanted,
+                 U(height));
+        error = SEALMQ_E_NOTFOUND;
+    }
+    if (error == 0)
+        error = block_store_get(files->blocks, height, &wire, &certificate_wire);
+    if (error == 0)
+        error = block_decode(buf_bytes(&wire), &block);
+    if (error == 0 && certificate_wire.n != 0)
+        error = certificate_decode(buf_bytes(&certificate_wire), certificate);
+    if (error == 0 && as_json)
+        print_json(&files->genesis, &block, certificate);
+    else if (error == 0)
+        print_person(&files->genesis, &block, certificate);
+    buf_close(&wire);
+    buf_close(&certificate_wire);
+    free(certificate);
+    return error;
+}
+
+int cli_block(int argc, char **argv)
+{
+    static const struct option options[] = {
+        CHAIN_FILES_OPTIONS,
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct chain_files files = {0};
+    bool as_json = false;
+    char why[512] = "";
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":d:", options, NULL)) != -1) {
+        if (option == 'h') {
+            print_help();
+            return 0;
+        }
+        if (option == 'j')
+            as_json = true;
+        else if (!chain_files_option(&files, option, optarg))
+            return cli_bad_option(ME, option, argv);
+    }
+    if (argc - optind > 1)
+        return cli_usage(ME, "unexpected argument '%s'", argv[optind + 1]);
+    int error = chain_files_genesis(&files, why, sizeof why);
+    if (error == 0)
+        error = chain_files_blocks(&files, why, sizeof why);
+    if (error == 0)
+        error = show(&files, argv[optind], as_json, why, sizeof why);
+    chain_files_close(&files);
+    if (error == 0)
+        return 0;
+    return cli_fail(ME, cli_status_of(error), "%s",
+                    why[0] != '\0' ? why : sealmq_error_text(error));
+}
