@@ -42,19 +42,25 @@ SEALMQ_MUST_CHECK int history_totals(struct history *history, uint64_t *reports,
 
 /* Reading back for audit and proofs, in order of (gateway name, n); rows of a report in order of
  * their number, taken from what the rows table really holds (which may be fewer or more than
- * reports.rows says). The callback's pointers are borrowed for the call; non-zero return stops and
- * is returned. `gateway` empty: all; n from..to inclusive. Reports without rows, and rows without a
- * report (then `stored` is NULL), are given too. */
+ * reports.rows says; at most REPORT_ROWS_MAX + 1 are given). The callback's pointers are borrowed
+ * for the call; non-zero return stops and is returned. `gateway` empty: all; n from..to inclusive.
+ * Reports without rows, and rows without a report (then `stored` is NULL), are given too, and what
+ * belongs to no gateway or has no possible number: one by one, first, with gateway "" and n 0, when
+ * all are asked for from 0 on. Costs a pass over all rows, whatever is asked for, in memory that
+ * does not grow with the file (sorting goes through temporary files). All is as of one moment. */
 struct history_stored {
     struct report_head head; /* as stored in reports */
     struct hash hash;
     struct signature signature;
     struct bytes account;
     int64_t received_us;
+    bool is_damaged; /* a column is not what this program writes there */
 };
 struct history_stored_row {
     uint32_t number; /* the row's number in its report, 0 and up */
     struct row row;
+    bool is_damaged; /* the item is missing, or a column is not what this program writes there, even
+                        if its text is right (a number stored as text, say) */
 };
 typedef int (*history_report_fn)(void *context, struct bytes gateway, uint64_t n,
                                  const struct history_stored *stored,
