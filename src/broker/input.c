@@ -64,9 +64,6 @@ static void handle(struct broker *b, struct conn *conn, const struct mqtt_packet
     case MQTT_DISCONNECT:
         disconnect_input(b, conn, &packet->end);
         break;
-    case MQTT_CONNECT:
-        conn_end(b, conn, MQTT_REASON_PROTOCOL_ERROR, "second CONNECT", CONN_TELL);
-        break;
     case MQTT_AUTH:
         conn_end(b, conn, MQTT_REASON_PROTOCOL_ERROR, "AUTH without an authentication method",
                  CONN_TELL);
@@ -82,6 +79,10 @@ static void packet_input(struct broker *b, struct conn *conn, struct bytes bytes
     b->stats.packets_in_total++;
     if (conn->state == CONN_NEW) {
         connect_input(b, conn, bytes);
+        return;
+    }
+    if (bytes.p[0] >> 4 == MQTT_CONNECT) {
+        conn_end(b, conn, MQTT_REASON_PROTOCOL_ERROR, "second CONNECT", CONN_TELL);
         return;
     }
     struct mqtt_packet packet;
