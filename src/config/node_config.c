@@ -107,7 +107,7 @@ static int config_check(const struct node_config *config, const char *path, char
 int node_config_read(const char *path, struct node_config **out, char *why, size_t why_size)
 {
     struct node_config *config = NULL;
-    int error = yaml_read(path, &config_schema, (void **)&config, why, why_size);
+    int error = config_yaml_read(path, &config_schema, (void **)&config, why, why_size);
     if (error != 0)
         return error;
     error = config_check(config, path, why, why_size);
@@ -121,5 +121,5 @@ int node_config_read(const char *path, struct node_config **out, char *why, size
 
 void node_config_free(struct node_config *config)
 {
-    yaml_free(&config_schema, config);
+    config_yaml_free(&config_schema, config);
 }

@@ -44,8 +44,8 @@ static void yaml_log_line(cyaml_log_t level, void *context, const char *format, 
     log->text[log->n] = '\0';
 }
 
-int yaml_read(const char *path, const cyaml_schema_value_t *schema, void **out, char *why,
-              size_t why_size)
+int config_yaml_read(const char *path, const cyaml_schema_value_t *schema, void **out, char *why,
+                     size_t why_size)
 {
     struct buf text = {0};
     int error = file_read(path, YAML_FILE_MAX, &text, why, why_size);
@@ -76,7 +76,7 @@ int yaml_read(const char *path, const cyaml_schema_value_t *schema, void **out, 
     return SEALMQ_E_CONFIG;
 }
 
-void yaml_free(const cyaml_schema_value_t *schema, void *data)
+void config_yaml_free(const cyaml_schema_value_t *schema, void *data)
 {
     const cyaml_config_t config = {.mem_fn = cyaml_mem, .flags = CYAML_CFG_DEFAULT};
     if (data != NULL)

@@ -7,9 +7,9 @@
 #include <cyaml/cyaml.h>
 
 /* Reads `path` (at most 1 MiB) by the schema of a mapping behind a pointer. SEALMQ_E_NOTFOUND, _IO,
- * _CONFIG with "path:line:column: words" in `why`. Free with yaml_free. */
-SEALMQ_MUST_CHECK int yaml_read(const char *path, const cyaml_schema_value_t *schema, void **out,
-                                char *why, size_t why_size);
-void yaml_free(const cyaml_schema_value_t *schema, void *data);
+ * _CONFIG with "path:line:column: words" in `why`. Free with config_yaml_free. */
+SEALMQ_MUST_CHECK int config_yaml_read(const char *path, const cyaml_schema_value_t *schema,
+                                       void **out, char *why, size_t why_size);
+void config_yaml_free(const cyaml_schema_value_t *schema, void *data);
 
 #endif
