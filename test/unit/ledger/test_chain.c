@@ -143,6 +143,8 @@ static void what_blocks_did_can_be_asked(void **state)
     assert_false(chain_request_used(chain, BYTES_LIT(GATEWAY), 2));
     assert_true(chain_request_used(chain, BYTES_LIT(GATEWAY), 3));
     assert_false(chain_request_used(chain, BYTES_LIT(GATEWAY), 4));
+    assert_false(chain_request_used(chain, BYTES_LIT(GATEWAY), 3 + 64));
+    assert_false(chain_request_used(chain, BYTES_LIT(GATEWAY), UINT64_MAX));
     assert_int_equal(chain_request_next(chain, BYTES_LIT("d/x")), 1);
     assert_true(chain_request_used(chain, BYTES_LIT("d/x"), 0));
     assert_int_equal(chain_changed_height(chain, BYTES_LIT(GATEWAY)), 2);

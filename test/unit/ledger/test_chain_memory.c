@@ -24,13 +24,13 @@ static int setup(void **state)
 /* One of each kind of change, large enough to make every array grow. */
 static void fill_batch(struct batch *batch)
 {
-    static struct item items[40];
-    static char names[40][8];
-    for (uint32_t i = 0; i < 40; i++) {
+    static struct item items[100];
+    static char names[100][8];
+    for (uint32_t i = 0; i < 100; i++) {
         snprintf(names[i], sizeof(names[i]), "n%u", (unsigned)i);
         items[i] = item_of(i + 1, "D1", names[i]);
     }
-    add_describe(batch, &network, 1, items, 40);
+    add_describe(batch, &network, 1, items, 100);
     struct interval_leaf leaves[40];
     for (uint64_t n = 1; n <= 40; n++)
         leaves[n - 1] = leaf_of(n, n % 3 == 0 ? LEAF_PENDING : LEAF_ACKNOWLEDGED);
@@ -96,6 +96,48 @@ static void a_block_that_memory_does_not_suffice_for_changes_nothing(void **stat
     buf_close(&wire);
     batch_close(&batch);
     chain_free(reference);
+}
+
+/* A selection goes on after a request failed: what is executed next must find the state untouched.
+ */
+static void a_request_that_memory_does_not_suffice_for_changes_nothing(void **state)
+{
+    (void)state;
+    struct batch batch = {0};
+    fill_batch(&batch);
+    struct chain *chain = network_chain(&network);
+    for (size_t n = 1;; n++) {
+        bool any_failed = false;
+        chain_begin(chain);
+        for (size_t i = 0; i < batch.n; i++) {
+            struct request request;
+            assert_int_equal(request_decode(buf_bytes(&batch.wires[i]), &request), 0);
+            memory_fail_at(n);
+            int error = chain_execute(chain, &request);
+            bool failed = memory_has_failed();
+            any_failed = any_failed || failed;
+            if (error != 0) {
+                assert_true(failed);
+                assert_int_equal(error, SEALMQ_E_NOMEM);
+                error = chain_execute(chain, &request);
+            }
+            assert_int_equal(error, 0);
+        }
+        chain_rollback(chain);
+        if (!any_failed)
+            break;
+    }
+    struct chain *plain = network_chain(&network);
+    assert_int_equal(append_batch(chain, &batch), 0);
+    fill_batch(&batch);
+    assert_int_equal(append_batch(plain, &batch), 0);
+    assert_true(hash_equal(chain_tip_hash(chain), chain_tip_hash(plain)));
+    struct hash x, y;
+    chain_state_root(chain, &x);
+    chain_state_root(plain, &y);
+    assert_true(hash_equal(&x, &y));
+    chain_free(chain);
+    chain_free(plain);
 }
 
 static void a_chain_that_memory_does_not_suffice_for_is_not_made(void **state)
@@ -185,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_block_that_memory_does_not_suffice_for_changes_nothing),
+        cmocka_unit_test(a_request_that_memory_does_not_suffice_for_changes_nothing),
         cmocka_unit_test(a_chain_that_memory_does_not_suffice_for_is_not_made),
         cmocka_unit_test(requests_are_made_whole_or_not_at_all),
         cmocka_unit_test(a_pool_that_has_no_memory_keeps_what_it_has),
