@@ -17,7 +17,8 @@
 #include "ledger/genesis.h"
 #include "ledger/request.h"
 
-/* Of one member; who rotates more often loses the oldest from the state, not from the chain. */
+/* Of one member, ever: a key is remembered so that it is never registered again, and who has used up
+ * its keys needs another id. */
 #define MEMBER_KEYS_MAX 32
 
 /* Longest key of an entry: "item/" || gateway || "/" || 10 digits. */
