@@ -241,11 +241,16 @@ struct delivery_terms {
     uint8_t qos;
     bool retain;
     bool may_queue; /* also at QoS 0 */
+    bool is_stored; /* from the store of retained messages, for a new subscription */
     struct subscription_ids *ids;
 };
 /* False when it was dropped. */
 bool deliver(struct broker *b, struct publication *publication, struct session *s,
              const struct delivery_terms *terms);
+/* Whether a session's queue takes another message. What a subscription brings from the store of
+ * retained messages is counted by itself: it is bounded by the store's own limits. */
+bool deliver_queue_has_room(const struct broker *b, const struct session *s, size_t bytes,
+                            bool is_stored);
 /* Sends what waits, as far as the client's window and the output allow. */
 void deliver_waiting(struct broker *b, struct session *s);
 

@@ -115,7 +115,7 @@ static int send_publish(struct broker *b, struct conn *conn, struct publication 
 
 static bool is_expired(const struct broker *b, const struct message_view *view)
 {
-    return view->expires_ms <= b->now_ms;
+    return view->expires_ms < b->now_ms;
 }
 
 /* Sends at QoS 1 or 2 through the inflight window, which has room. */
@@ -125,7 +125,7 @@ static int send_inflight(struct broker *b, struct session *s, struct publication
     int error = publication_own(p);
     if (error != 0)
         return error;
-    struct delivery delivery = {p->owned, ids, qos, retain};
+    struct delivery delivery = {.message = p->owned, .ids = ids, .qos = qos, .retain = retain};
     uint16_t packet_id;
     error = inflight_add(&s->inflight, &delivery, &packet_id);
     if (error != 0)
@@ -141,16 +141,24 @@ static int send_inflight(struct broker *b, struct session *s, struct publication
     return 0;
 }
 
+bool deliver_queue_has_room(const struct broker *b, const struct session *s, size_t bytes,
+                            bool is_stored)
+{
+    uint64_t most = b->limits.queued_messages + (is_stored ? b->retained.count : 0);
+    uint64_t most_bytes = b->limits.queued_bytes + (is_stored ? b->retained.bytes : 0);
+    const struct queue_load *load = is_stored ? &s->queue.stored : &s->queue.live;
+    return load->count < most && load->bytes + bytes <= most_bytes;
+}
+
 static int enqueue(struct broker *b, struct session *s, struct publication *p,
                    const struct delivery_terms *terms)
 {
-    if (s->queue.count >= b->limits.queued_messages ||
-        s->queue.bytes + message_size(&p->view) > b->limits.queued_bytes)
+    if (!deliver_queue_has_room(b, s, message_size(&p->view), terms->is_stored))
         return SEALMQ_E_FULL;
     int error = publication_own(p);
     if (error != 0)
         return error;
-    struct delivery delivery = {p->owned, terms->ids, terms->qos, terms->retain};
+    struct delivery delivery = {p->owned, terms->ids, terms->qos, terms->retain, terms->is_stored};
     error = queue_push(&s->queue, &delivery);
     if (error == 0) {
         message_hold(p->owned);
@@ -181,7 +189,7 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
         error = qos == 0 ? send_publish(b, s->conn, p, &head, terms->ids)
                          : send_inflight(b, s, p, qos, terms->retain, terms->ids);
     } else if (qos != 0 ? is_online || s->expiry_s != 0
-                        : is_online && (terms->may_queue || is_behind)) {
+                        : is_online && (terms->may_queue || terms->is_stored || is_behind)) {
         error = enqueue(b, s, p, terms);
     } else if (is_online) {
         error = SEALMQ_E_FULL;

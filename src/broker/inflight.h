@@ -32,6 +32,7 @@ struct delivery {
     struct subscription_ids *ids;   /* a reference, or NULL */
     uint8_t qos;
     bool retain;
+    bool is_stored; /* from the store of retained messages */
 };
 
 struct inflight_slot {

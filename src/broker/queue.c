@@ -24,6 +24,11 @@ static int queue_grow(struct queue *queue)
     return 0;
 }
 
+static struct queue_load *load_of(struct queue *queue, const struct delivery *delivery)
+{
+    return delivery->is_stored ? &queue->stored : &queue->live;
+}
+
 int queue_push(struct queue *queue, const struct delivery *delivery)
 {
     if (queue->count == queue->size) {
@@ -34,7 +39,9 @@ int queue_push(struct queue *queue, const struct delivery *delivery)
     queue->ring[(queue->head + queue->count) & (queue->size - 1)] = *delivery;
     queue->count++;
     queue->qos0_count += delivery->qos == 0;
-    queue->bytes += message_size(&delivery->message->view);
+    struct queue_load *load = load_of(queue, delivery);
+    load->count++;
+    load->bytes += message_size(&delivery->message->view);
     return 0;
 }
 
@@ -50,9 +57,11 @@ struct delivery queue_pop(struct queue *queue)
     queue->head = (queue->head + 1) & (queue->size - 1);
     queue->count--;
     queue->qos0_count -= first.qos == 0;
-    queue->bytes -= message_size(&first.message->view);
-    if (queue->count == 0) {
-        /* A queue is the exception: an idle session keeps none. */
+    struct queue_load *load = load_of(queue, &first);
+    load->count--;
+    load->bytes -= message_size(&first.message->view);
+    if (queue->count == 0 && queue->size > QUEUE_MIN) {
+        /* A long queue is the exception: an idle session keeps none. */
         free(queue->ring);
         *queue = (struct queue){0};
     }

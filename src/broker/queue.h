@@ -11,7 +11,10 @@ struct queue {
     uint32_t head;
     uint32_t count;
     uint32_t qos0_count; /* of them */
-    uint64_t bytes;
+    struct queue_load {
+        uint32_t count;
+        uint64_t bytes;
+    } live, stored; /* by is_stored */
 };
 
 /* Takes the delivery. SEALMQ_E_NOMEM: it stays the caller's. */

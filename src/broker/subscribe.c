@@ -46,8 +46,6 @@ static bool send_retained(void *context, struct broker_message *message)
     struct retained_sending *sending = context;
     struct broker *b = sending->broker;
     struct session *s = sending->session;
-    if (message->view.expires_ms <= b->now_ms)
-        return true;
     struct broker_subject subject = session_subject(s);
     if (!b->host.authorize(b->host.context, &subject, BROKER_READ, message->view.topic))
         return true;
@@ -56,14 +54,13 @@ static bool send_retained(void *context, struct broker_message *message)
     struct delivery_terms terms = {
         .qos = sending->qos < p.view.qos ? sending->qos : p.view.qos,
         .retain = true,
-        .may_queue = true,
+        .is_stored = true,
         .ids = sending->ids,
     };
     (void)deliver(b, &p, s, &terms);
     publication_close(&p);
     /* A client that cannot take more must not make us walk on. */
-    return s->conn->state == CONN_CONNECTED && s->queue.count < b->limits.queued_messages &&
-           s->queue.bytes < b->limits.queued_bytes;
+    return s->conn->state == CONN_CONNECTED && deliver_queue_has_room(b, s, 0, true);
 }
 
 static void send_retained_for(struct broker *b, struct session *s, const struct mqtt_filter *f,
