@@ -24,6 +24,7 @@ static unsigned bit_length(uint64_t v)
 /* Where a tree of n >= 2 leaves is cut. */
 static uint64_t split(uint64_t n)
 {
+    ASSERT(n >= 2);
     return UINT64_C(1) << (bit_length(n - 1) - 1);
 }
 

@@ -50,20 +50,23 @@ void merkle_log_close(struct merkle_log *log)
     *log = (struct merkle_log){0};
 }
 
+/* The last complete subtree of the range from..*to, which must not be empty; it is cut off. */
+static const struct hash *take_last_subtree(const struct merkle_log *log, uint64_t from,
+                                            uint64_t *to)
+{
+    ASSERT(from < *to);
+    unsigned level = (unsigned)__builtin_ctzll(*to - from);
+    *to -= UINT64_C(1) << level;
+    return &log->levels[level][*to >> level];
+}
+
 /* The range is a row of complete subtrees, each smaller than the one before it. */
 static void range_root(const void *leaves, uint64_t from, uint64_t to, struct hash *out)
 {
     const struct merkle_log *log = leaves;
-    struct hash root;
-    for (uint64_t end = to; end > from;) {
-        unsigned level = (unsigned)__builtin_ctzll(end - from);
-        end -= UINT64_C(1) << level;
-        const struct hash *subtree = &log->levels[level][end >> level];
-        if (end + (UINT64_C(1) << level) == to)
-            root = *subtree;
-        else
-            hash_node(subtree, &root, &root);
-    }
+    struct hash root = *take_last_subtree(log, from, &to);
+    while (to > from)
+        hash_node(take_last_subtree(log, from, &to), &root, &root);
     *out = root;
 }
 
