@@ -49,8 +49,9 @@ struct audit_totals {
 };
 
 struct audit_options {
-    const char *node;     /* whose database it is: its acknowledgements are looked for */
-    struct bytes gateway; /* empty: all */
+    const char *node;        /* whose database it is: its acknowledgements are looked for */
+    struct bytes checkpoint; /* a note that the chain must contain; empty: none */
+    struct bytes gateway;    /* empty: all */
     void *context;
     void (*finding)(void *context, const struct audit_finding *finding); /* all but VERIFIED and
                                                                             UNANCHORED */

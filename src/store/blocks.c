@@ -64,9 +64,6 @@ static const char *const blocks_sql[BLOCKS_STATEMENTS] = {
         "SELECT height, idx, leaf, n, n FROM resolved WHERE gateway = ?1 AND n = ?2",
     [BLOCKS_COUNT_INDEX] = "SELECT (SELECT count(*) FROM requests),"
                            " (SELECT count(*) FROM intervals), (SELECT count(*) FROM resolved)",
-    [BLOCKS_EACH_INTERVAL] = "SELECT name, from_n, to_n, height, idx, leaf, gateway"
-                             " FROM senders JOIN intervals ON gateway = id"
-                             " WHERE ?1 = '' OR name = ?1 ORDER BY name, from_n",
 };
 
 /* ---- opening ---- */

@@ -36,7 +36,6 @@ enum blocks_statement {
     BLOCKS_GET_INTERVAL,
     BLOCKS_GET_RESOLVED,
     BLOCKS_COUNT_INDEX,
-    BLOCKS_EACH_INTERVAL,
     BLOCKS_STATEMENTS,
 };
 
@@ -79,5 +78,16 @@ SEALMQ_MUST_CHECK int blocks_find(struct block_store *store, enum blocks_stateme
 /* Appends a block as put together from columns `header` and `body` of the current row. */
 SEALMQ_MUST_CHECK int blocks_append_block(sqlite3_stmt *statement, int header, int body,
                                           struct buf *out);
+
+/* block_store_load_chain, which also hands every block to `fn` (may be NULL) once it is checked. */
+typedef int (*blocks_fn)(void *context, const struct block *block);
+struct blocks_visitor {
+    blocks_fn fn;
+    void (*progress)(void *context, uint64_t height, uint64_t tip);
+    void *context;
+};
+SEALMQ_MUST_CHECK int blocks_load(struct block_store *store, const struct genesis *genesis,
+                                  uint64_t until, const struct blocks_visitor *visitor,
+                                  struct chain **out, char *why, size_t why_size);
 
 #endif

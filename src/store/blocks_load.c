@@ -7,6 +7,7 @@
 
 struct loading {
     struct block_store *store;
+    const struct blocks_visitor *visitor;
     struct chain *chain;
     struct certificate certificate;
     struct buf block;
@@ -99,6 +100,8 @@ static int load_block(struct loading *loading, sqlite3_stmt *each)
         if (error != 0)
             loading->fault = "the columns beside the block do not say what the block says";
     }
+    if (error == 0 && loading->visitor->fn != NULL)
+        error = loading->visitor->fn(loading->visitor->context, &block);
     return error;
 }
 
@@ -132,9 +135,7 @@ static bool is_about_content(int error)
     }
 }
 
-static int load_blocks(struct loading *loading, uint64_t until,
-                       void (*progress)(void *context, uint64_t height, uint64_t tip),
-                       void *context)
+static int load_blocks(struct loading *loading, uint64_t until)
 {
     uint64_t tip;
     int error = block_store_tip(loading->store, &tip);
@@ -147,8 +148,9 @@ static int load_blocks(struct loading *loading, uint64_t until,
         error = load_block(loading, each);
         if (error != 0)
             break;
-        if (progress != NULL)
-            progress(context, chain_height(loading->chain), tip);
+        if (loading->visitor->progress != NULL)
+            loading->visitor->progress(loading->visitor->context, chain_height(loading->chain),
+                                       tip);
     }
     sqlite3_reset(each);
     if (end != SEALMQ_E_NOTFOUND)
@@ -156,16 +158,15 @@ static int load_blocks(struct loading *loading, uint64_t until,
     return until < tip ? 0 : check_index_size(loading);
 }
 
-int block_store_load_chain(struct block_store *store, const struct genesis *genesis, uint64_t until,
-                           struct chain **out,
-                           void (*progress)(void *context, uint64_t height, uint64_t tip),
-                           void *context, char *why, size_t why_size)
+int blocks_load(struct block_store *store, const struct genesis *genesis, uint64_t until,
+                const struct blocks_visitor *visitor, struct chain **out, char *why,
+                size_t why_size)
 {
     *out = NULL;
-    struct loading loading = {.store = store};
+    struct loading loading = {.store = store, .visitor = visitor};
     int error = chain_new(genesis, &loading.chain);
     if (error == 0)
-        error = load_blocks(&loading, until, progress, context);
+        error = load_blocks(&loading, until);
     buf_close(&loading.block);
     if (error == 0) {
         *out = loading.chain;
@@ -186,4 +187,13 @@ int block_store_load_chain(struct block_store *store, const struct genesis *gene
     }
     chain_free(loading.chain);
     return error;
+}
+
+int block_store_load_chain(struct block_store *store, const struct genesis *genesis, uint64_t until,
+                           struct chain **out,
+                           void (*progress)(void *context, uint64_t height, uint64_t tip),
+                           void *context, char *why, size_t why_size)
+{
+    const struct blocks_visitor visitor = {.progress = progress, .context = context};
+    return blocks_load(store, genesis, until, &visitor, out, why, why_size);
 }

@@ -451,6 +451,24 @@ int db_open(const char *path, enum db_mode mode, const struct db_kind *kind, sql
     return error;
 }
 
+int db_open_temporary(sqlite3 **out)
+{
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int code = sqlite3_open_v2("", out, flags, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(*out,
+                            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+                            "PRAGMA cache_size=-32768",
+                            NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        return 0;
+    int error = db_error(*out, code);
+    sqlite3_close(*out);
+    *out = NULL;
+    return error;
+}
+
 void db_close(sqlite3 *db)
 {
     int code = sqlite3_close(db);

@@ -29,6 +29,8 @@ enum db_mode {
  * _BUSY (in use by another process), _NOMEM. `why` names the file and the mend. */
 SEALMQ_MUST_CHECK int db_open(const char *path, enum db_mode mode, const struct db_kind *kind,
                               sqlite3 **out, char *why, size_t why_size);
+/* A private database that is gone when it is closed; what it holds is not kept in memory only. */
+SEALMQ_MUST_CHECK int db_open_temporary(sqlite3 **out);
 /* All statements must be finalized before. NULL is fine. */
 void db_close(sqlite3 *db);
 
