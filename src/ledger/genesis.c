@@ -144,15 +144,15 @@ struct refusal {
     size_t size;
 };
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct refusal refusal, int error,
+__attribute__((format(printf, 3, 4))) static int refuse(const struct refusal *refusal, int error,
                                                         const char *format, ...)
 {
-    if (refusal.why != NULL && refusal.size != 0) {
-        va_list args;
-        va_start(args, format);
-        vsnprintf(refusal.why, refusal.size, format, args);
-        va_end(args);
-    }
+    if (refusal->why == NULL || refusal->size == 0)
+        return error;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(refusal->why, refusal->size, format, args);
+    va_end(args);
     return error;
 }
 
@@ -180,7 +180,7 @@ static int compare_admins(const void *a, const void *b)
     return strcmp(((const struct genesis_admin *)a)->id, ((const struct genesis_admin *)b)->id);
 }
 
-static int check_validators(const struct validator_set *set, struct refusal refusal)
+static int check_validators(const struct validator_set *set, const struct refusal *refusal)
 {
     for (size_t i = 0; i < set->n; i++) {
         const struct validator *v = &set->v[i];
@@ -196,7 +196,7 @@ static int check_validators(const struct validator_set *set, struct refusal refu
     return 0;
 }
 
-static int check_admins(const struct genesis *genesis, struct refusal refusal)
+static int check_admins(const struct genesis *genesis, const struct refusal *refusal)
 {
     for (size_t i = 0; i < genesis->admin_count; i++) {
         const char *id = genesis->admins[i].id;
@@ -223,7 +223,7 @@ static int compare_keys(const void *a, const void *b)
 }
 
 /* Every key has one owner and one use; a key of zeros is one that was forgotten. */
-static int check_keys(const struct genesis *genesis, struct refusal refusal)
+static int check_keys(const struct genesis *genesis, const struct refusal *refusal)
 {
     struct key_owner owners[3 * VALIDATORS_MAX + ADMINS_MAX];
     size_t n = 0;
@@ -255,7 +255,7 @@ static int64_t created_latest(void)
     return latest;
 }
 
-static int check(const struct genesis *genesis, struct refusal refusal)
+static int check(const struct genesis *genesis, const struct refusal *refusal)
 {
     if (!network_name_is_valid(bytes_str(genesis->network)))
         return refuse(refusal, SEALMQ_E_PARSE, "network: not a name of [a-z0-9-]{1,%d}",
@@ -280,17 +280,17 @@ static int check(const struct genesis *genesis, struct refusal refusal)
 
 int genesis_seal(struct genesis *genesis, char *why, size_t why_size)
 {
-    struct refusal refusal = {why, why_size};
+    const struct refusal refusal = {why, why_size};
     if (why != NULL && why_size != 0)
         why[0] = '\0';
     if (genesis->validators.n < 1 || genesis->validators.n > VALIDATORS_MAX)
-        return refuse(refusal, SEALMQ_E_LIMIT, "validators: must be 1 to %d", VALIDATORS_MAX);
+        return refuse(&refusal, SEALMQ_E_LIMIT, "validators: must be 1 to %d", VALIDATORS_MAX);
     if (genesis->admin_count < 1 || genesis->admin_count > ADMINS_MAX)
-        return refuse(refusal, SEALMQ_E_LIMIT, "admins: must be 1 to %d", ADMINS_MAX);
+        return refuse(&refusal, SEALMQ_E_LIMIT, "admins: must be 1 to %d", ADMINS_MAX);
     qsort(genesis->validators.v, genesis->validators.n, sizeof(genesis->validators.v[0]),
           compare_validators);
     qsort(genesis->admins, genesis->admin_count, sizeof(genesis->admins[0]), compare_admins);
-    int error = check(genesis, refusal);
+    int error = check(genesis, &refusal);
     if (error != 0)
         return error;
     struct hasher hasher;

@@ -44,7 +44,7 @@ void mempool_drop(struct mempool *pool, struct pool_entry *entry)
 {
     struct pool_sender *sender = entry->sender;
     size_t place = place_of(sender, entry->request.number);
-    ASSERT(sender->entries[place] == entry);
+    ASSERT(sender->entries[place] == entry && pool->by_hash != NULL);
     sender->n--;
     memmove(&sender->entries[place], &sender->entries[place + 1],
             (sender->n - place) * sizeof(struct pool_entry *));
