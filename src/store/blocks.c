@@ -58,8 +58,9 @@ static const char *const blocks_sql[BLOCKS_STATEMENTS] = {
     [BLOCKS_GET_SENDER] = "SELECT id FROM senders WHERE name = ?1",
     [BLOCKS_GET_REQUEST] =
         "SELECT height, idx, 0, number, number FROM requests WHERE sender = ?1 AND number = ?2",
-    [BLOCKS_GET_INTERVAL] = "SELECT height, idx, leaf + ?2 - from_n, to_n, from_n FROM intervals"
-                            " WHERE gateway = ?1 AND from_n <= ?2 ORDER BY from_n DESC LIMIT 1",
+    [BLOCKS_GET_INTERVAL] =
+        "SELECT height, idx, leaf + min(?2, to_n) - from_n, to_n, from_n FROM intervals"
+        " WHERE gateway = ?1 AND from_n <= ?2 ORDER BY from_n DESC LIMIT 1",
     [BLOCKS_GET_RESOLVED] =
         "SELECT height, idx, leaf, n, n FROM resolved WHERE gateway = ?1 AND n = ?2",
     [BLOCKS_COUNT_INDEX] = "SELECT (SELECT count(*) FROM requests),"

@@ -69,7 +69,7 @@ SEALMQ_MUST_CHECK int blocks_sender(struct block_store *store, struct bytes send
  * that capture number or is the last before it, or the resolved one. */
 struct blocks_place {
     uint64_t height, index;
-    uint64_t leaf; /* of `number`, if the interval reaches that far */
+    uint64_t leaf; /* of `number`, or of the interval's last if it does not reach that far */
     uint64_t last, first;
 };
 SEALMQ_MUST_CHECK int blocks_find(struct block_store *store, enum blocks_statement which,
