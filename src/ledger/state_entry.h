@@ -17,8 +17,8 @@
 #include "ledger/genesis.h"
 #include "ledger/request.h"
 
-/* Of one member, ever: a key is remembered so that it is never registered again, and who has used up
- * its keys needs another id. */
+/* Of one member, ever: a key is remembered so that it is never registered again, and who has used
+ * up its keys needs another id. */
 #define MEMBER_KEYS_MAX 32
 
 /* Longest key of an entry: "item/" || gateway || "/" || 10 digits. */
