@@ -1,19 +1,35 @@
 /* Readings become reports: collected until the interval is over or enough are there, then captured
- * whole: number, hash, signature, outbox, leaf, and the records that the policies ask for. */
-#include "base/id.h"
+ * whole: number, hash, signature, outbox, leaf, and the records that the policies ask for. What
+ * waits in the batch is kept too, as row_encode writes it, because readings are acknowledged. */
 #include "device/report.h"
 #include "gateway/gateway_int.h"
 
 #include <stdlib.h>
 
-static int check(const struct row *row)
+/* What one row adds to a report besides its strings, at most: the members' names, and a service and
+ * a device of its own. */
+#define ROW_JSON_EXTRA  300
+/* A batch of this size is captured at once; the row that makes it so may be as long as rows get. */
+#define BATCH_BYTES_MAX (REPORT_BYTES_MAX / 2)
+
+/* The length of a string in JSON, at most. */
+static size_t escaped_size(struct bytes text)
 {
-    if (!item_name_is_valid(row->device) || !item_name_is_valid(row->service) ||
-        !item_name_is_valid(row->name) || row->time_us < 0)
-        return SEALMQ_E_ARG;
-    if (row->unit.n > UNIT_MAX_BYTES || row->value.n > VALUE_MAX_BYTES)
-        return SEALMQ_E_LIMIT;
-    return datatype_check(row->type, row->value);
+    size_t n = text.n;
+    for (size_t i = 0; i < text.n; i++) {
+        uint8_t c = text.p[i];
+        if (c < 0x20 || c == 0x7f)
+            n += 5;
+        else if (c == '"' || c == '\\')
+            n++;
+    }
+    return n;
+}
+
+static size_t json_size(const struct row *row)
+{
+    return row->device.n + row->service.n + row->name.n + escaped_size(row->unit) +
+           escaped_size(row->value) + ROW_JSON_EXTRA;
 }
 
 static struct bytes put(uint8_t **at, struct bytes b)
@@ -41,14 +57,9 @@ static int copy_row(const struct row *row, struct batch_row *out)
     return 0;
 }
 
-int capture_add(struct gateway *gateway, const struct row *reading, const struct gateway_now *now)
+/* Takes a checked row into the batch. */
+static int batch_add(struct gateway *gateway, const struct row *row, uint64_t arrival)
 {
-    int error = check(reading);
-    if (error != 0)
-        return error;
-    if (HASH_COUNT(gateway->outbox) >= gateway->options.outbox_reports_max ||
-        gateway->outbox_bytes + gateway->batch_bytes >= gateway->options.outbox_bytes_max)
-        return SEALMQ_E_FULL;
     if (gateway->batch_count == gateway->batch_capacity) {
         size_t more = gateway->batch_capacity == 0 ? 64 : gateway->batch_capacity * 2;
         struct batch_row *batch = realloc(gateway->batch, more * sizeof *batch);
@@ -57,14 +68,50 @@ int capture_add(struct gateway *gateway, const struct row *reading, const struct
         gateway->batch = batch;
         gateway->batch_capacity = more;
     }
-    error = copy_row(reading, &gateway->batch[gateway->batch_count]);
+    int error = copy_row(row, &gateway->batch[gateway->batch_count]);
     if (error != 0)
         return error;
-    gateway->batch[gateway->batch_count].arrival = gateway->batch_count;
-    if (gateway->batch_count++ == 0)
-        gateway->batch_since_ms = now->now_ms;
-    gateway->batch_bytes += reading->value.n + 128;
+    gateway->batch[gateway->batch_count++].arrival = arrival;
+    gateway->batch_bytes += json_size(row);
     return 0;
+}
+
+int capture_add(struct gateway *gateway, const struct row *reading, const struct gateway_now *now)
+{
+    int error = row_check(reading);
+    if (error != 0)
+        return error;
+    if (HASH_COUNT(gateway->outbox) >= gateway->options.outbox_reports_max ||
+        gateway->outbox_bytes + gateway->batch_bytes >= gateway->options.outbox_bytes_max)
+        return SEALMQ_E_FULL;
+    struct buf value = {0};
+    row_encode(reading, &value);
+    error = buf_status(&value);
+    if (error == 0)
+        error = batch_add(gateway, reading, gateway->next_arrival);
+    if (error == 0) {
+        if (gateway->batch_count == 1)
+            gateway->batch_since_ms = now->now_ms;
+        gateway_update_write(gateway, GATEWAY_TABLE_BATCH, gateway->next_arrival++,
+                             buf_bytes(&value));
+    }
+    buf_close(&value);
+    return error;
+}
+
+int capture_load(struct gateway *gateway, uint64_t arrival, struct bytes value)
+{
+    struct reader r = reader_of(value);
+    struct row row;
+    int error = row_decode(&r, &row);
+    if (error == 0)
+        error = reader_end(&r);
+    if (error != 0 || arrival > SEQUENCE_MAX || gateway->batch_count == REPORT_ROWS_MAX ||
+        gateway->batch_bytes >= BATCH_BYTES_MAX)
+        return SEALMQ_E_CORRUPT;
+    if (arrival >= gateway->next_arrival)
+        gateway->next_arrival = arrival + 1;
+    return batch_add(gateway, &row, arrival);
 }
 
 void capture_drop_batch(struct gateway *gateway)
@@ -109,19 +156,23 @@ static int make_report(const struct gateway *gateway, const struct row *rows, si
     return report_format(rows, count, plain);
 }
 
-static void capture(struct gateway *gateway, const struct gateway_now *now)
+void capture_now(struct gateway *gateway, const struct gateway_now *now)
 {
     size_t count = gateway->batch_count;
+    if (count == 0)
+        return;
     struct row *rows = calloc(count, sizeof *rows);
     struct buf plain = {0};
     struct hash hash;
     if (rows == NULL) {
-        update_fail(gateway, SEALMQ_E_NOMEM);
+        gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return;
     }
     qsort(gateway->batch, count, sizeof *gateway->batch, by_device);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         rows[i] = gateway->batch[i].row;
+        gateway_update_remove(gateway, GATEWAY_TABLE_BATCH, gateway->batch[i].arrival);
+    }
     uint64_t n = gateway->next_capture;
     int error = make_report(gateway, rows, count, n, &plain, &hash);
     if (error == 0)
@@ -130,12 +181,12 @@ static void capture(struct gateway *gateway, const struct gateway_now *now)
         error = leaf_add(gateway, n, &hash, now);
     if (error == 0) {
         gateway->next_capture = n + 1;
-        update_meta(gateway, META_NEXT_CAPTURE, gateway->next_capture);
+        gateway_update_meta(gateway, META_NEXT_CAPTURE, gateway->next_capture);
         gateway->stats.reports_total++;
         for (size_t i = 0; i < count; i++)
             records_add(gateway, &rows[i]);
     } else {
-        update_fail(gateway, error);
+        gateway_update_fail(gateway, error);
     }
     capture_drop_batch(gateway);
     buf_close(&plain);
@@ -144,10 +195,8 @@ static void capture(struct gateway *gateway, const struct gateway_now *now)
 
 void capture_tick(struct gateway *gateway, const struct gateway_now *now)
 {
-    if (gateway->batch_count == 0)
-        return;
     if (gateway->batch_count >= gateway->options.report_rows_max ||
-        gateway->batch_bytes >= REPORT_BYTES_MAX / 4 ||
+        gateway->batch_bytes >= BATCH_BYTES_MAX ||
         now->now_ms - gateway->batch_since_ms >= gateway->options.report_interval_ms)
-        capture(gateway, now);
+        capture_now(gateway, now);
 }

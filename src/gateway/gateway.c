@@ -73,7 +73,7 @@ void gateway_free(struct gateway *gateway)
     leaves_free(gateway);
     requests_free(gateway);
     items_free(gateway);
-    update_close(gateway);
+    gateway_update_close(gateway);
     compressor_free(gateway->compressor);
     free(gateway->policies);
     free(gateway);
@@ -129,6 +129,8 @@ int gateway_load(struct gateway *gateway, enum gateway_table table, uint64_t key
         return requests_load(gateway, key, value);
     case GATEWAY_TABLE_RECEIPT:
         return load_receipt(gateway, key);
+    case GATEWAY_TABLE_BATCH:
+        return capture_load(gateway, key, value);
     }
     return SEALMQ_E_CORRUPT;
 }
@@ -137,17 +139,11 @@ int gateway_load(struct gateway *gateway, enum gateway_table table, uint64_t key
 int gateway_loaded(struct gateway *gateway)
 {
     gateway_outbox_loaded(gateway);
-    for (const struct gateway_report *report = gateway->outbox; report != NULL;
-         report = report->hh.next) {
-        if (report->n >= gateway->next_capture)
-            return SEALMQ_E_CORRUPT;
-    }
-    for (const struct gateway_leaf *leaf = gateway->leaves; leaf != NULL; leaf = leaf->hh.next) {
-        if (leaf->n >= gateway->next_capture)
-            return SEALMQ_E_CORRUPT;
-    }
     if (gateway->covered == 0 || gateway->covered > gateway->next_capture ||
-        gateway->next_request == 0 || gateway->request.number >= gateway->next_request)
+        gateway->next_capture > SEQUENCE_MAX || gateway->next_request == 0 ||
+        gateway->next_request > SEQUENCE_MAX || gateway->request.number >= gateway->next_request ||
+        gateway->receipts_to >= gateway->next_request ||
+        gateway->receipts_to - gateway->receipts_from > RECEIPTS_KEPT || !leaves_are_whole(gateway))
         return SEALMQ_E_CORRUPT;
     gateway->is_loaded = true;
     return 0;
@@ -161,21 +157,21 @@ static int finish(struct gateway *gateway, const struct gateway_now *now,
     session_tick(gateway, now);
     outbox_tick(gateway, now);
     requests_tick(gateway, now);
-    return update_end(gateway, update);
+    return gateway_update_end(gateway, update);
 }
 
 int gateway_reading(struct gateway *gateway, const struct row *reading,
                     const struct gateway_now *now, struct gateway_update *update)
 {
     ASSERT(gateway->is_loaded);
-    update_begin(gateway);
+    gateway_update_begin(gateway);
     int error = capture_add(gateway, reading, now);
     if (error == 0) {
         gateway->stats.readings_total++;
     } else {
         gateway->stats.readings_refused_total++;
         if (error == SEALMQ_E_FULL)
-            update_note(gateway, GATEWAY_NOTE_OUTBOX_FULL, 0, error, "");
+            gateway_update_note(gateway, GATEWAY_NOTE_OUTBOX_FULL, 0, error, "");
     }
     int failed = finish(gateway, now, update);
     return failed != 0 ? failed : error;
@@ -185,11 +181,11 @@ int gateway_connected(struct gateway *gateway, struct bytes node, const struct g
                       struct gateway_update *update)
 {
     ASSERT(gateway->is_loaded);
-    update_begin(gateway);
+    gateway_update_begin(gateway);
     const struct validator_set *set = &gateway->genesis.validators;
     int index = validator_set_find(set, node);
     if (index < 0) {
-        int failed = update_end(gateway, update);
+        int failed = gateway_update_end(gateway, update);
         return failed != 0 ? failed : SEALMQ_E_UNKNOWN;
     }
     memcpy(gateway->node, set->v[index].id, sizeof gateway->node);
@@ -201,6 +197,15 @@ int gateway_connected(struct gateway *gateway, struct bytes node, const struct g
 void gateway_disconnected(struct gateway *gateway)
 {
     session_drop(gateway);
+}
+
+int gateway_flush(struct gateway *gateway, const struct gateway_now *now,
+                  struct gateway_update *update)
+{
+    ASSERT(gateway->is_loaded);
+    gateway_update_begin(gateway);
+    capture_now(gateway, now);
+    return finish(gateway, now, update);
 }
 
 /* ---- messages ---- */
@@ -235,9 +240,10 @@ static void take_sealed(struct gateway *gateway, struct bytes topic, struct byte
         error = reply_decode(buf_bytes(&plain), &reply);
     if (error != 0) {
         gateway->stats.bad_messages_total++;
-        update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, 0, error, "an answer that does not open");
+        gateway_update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, 0, error,
+                            "an answer that does not open");
     } else if (reply.kind == REPLY_RECEIPT) {
-        requests_receipt(gateway, &reply, now);
+        requests_receipt(gateway, &reply);
     } else if (reply.kind == REPLY_REQUEST_REFUSED) {
         requests_refused(gateway, &reply, now);
     } else {
@@ -273,7 +279,7 @@ int gateway_message(struct gateway *gateway, struct bytes topic, struct bytes pa
                     const struct gateway_now *now, struct gateway_update *update)
 {
     ASSERT(gateway->is_loaded);
-    update_begin(gateway);
+    gateway_update_begin(gateway);
     if (gateway->state != GATEWAY_OFFLINE)
         take_message(gateway, topic, payload, now);
     return finish(gateway, now, update);
@@ -283,7 +289,7 @@ int gateway_tick(struct gateway *gateway, const struct gateway_now *now,
                  struct gateway_update *update)
 {
     ASSERT(gateway->is_loaded);
-    update_begin(gateway);
+    gateway_update_begin(gateway);
     return finish(gateway, now, update);
 }
 

@@ -1,12 +1,15 @@
 /* The gateway without I/O: readings in; captured reports, sealed messages and signed requests out.
  *
- *   readings -> batch -> report (capture number, hash, signature; durable) -> sealed -> node
+ *   readings -> batch (durable) -> report (capture number, hash, signature; durable) -> sealed
+ *            -> node
  *            -> write policy -> records -> request (number; durable) -> sealed -> node -> receipt
  *   answers  -> outbox entry cleared, leaf of the history interval -> next request
  *
  * Contract with the host, as with PBFT: for every update first make all of `writes` durable in one
- * atomic step, then send `messages`. What is loaded at the start is what was written: one value for
- * each (table, key).
+ * atomic step, in their order, then send `messages`. Several updates in a row may be made durable
+ * together, in one step that has all of their writes. A reading is safe, and may be acknowledged to
+ * who gave it, when the writes of its update are durable. What is loaded at the start is what was
+ * written: the last value for each (table, key).
  *
  * States towards the node: OFFLINE (no connection), UNREGISTERED (hint unauth: announced, waits for
  * approval), HANDSHAKE (key sent), READY. Replies that do not verify are ignored and counted. */
@@ -22,8 +25,8 @@ struct gateway;
 
 /* When an item is written to the chain. */
 struct gateway_policy {
-    char
-        pattern[3 * (NAME_MAX_BYTES + 1)]; /* "device/service/name", each may be "*"; first match */
+    /* "device/service/name", each a name or "*"; the first that fits counts */
+    char pattern[3 * (NAME_MAX_BYTES + 1)];
     bool periodic, on_change;
     uint32_t interval_ms;      /* periodic: at most once in this time */
     double threshold;          /* on_change: |value - last written| >= threshold */
@@ -45,19 +48,22 @@ struct gateway_options {
         outbox_bytes_max; /* 0: 100,000 and 64 MiB; full: readings are refused */
 };
 
-enum gateway_table { /* what is kept on disk */
-                     GATEWAY_TABLE_META =
-                         1, /* key: small numbers: counters of captures, handshakes, requests */
-                     GATEWAY_TABLE_ITEM,   /* key: item number; value: its names, and the value last
-                                              written */
-                     GATEWAY_TABLE_OUTBOX, /* key: capture number; value: report not yet
-                                              acknowledged */
-                     GATEWAY_TABLE_LEAF, /* key: capture number; value: leaf not yet in a receipted
-                                            interval */
-                     GATEWAY_TABLE_REQUEST, /* key: request number; value: request without receipt
-                                             */
-                     GATEWAY_TABLE_RECEIPT, /* key: request number; value: receipt (proof file);
-                                               newest 1000 */
+/* What is kept on disk. */
+enum gateway_table {
+    /* key: which counter (captures, handshakes, requests, coverage) */
+    GATEWAY_TABLE_META = 1,
+    /* key: item number; value: its names, and the value last written */
+    GATEWAY_TABLE_ITEM,
+    /* key: capture number; value: report not yet acknowledged */
+    GATEWAY_TABLE_OUTBOX,
+    /* key: capture number; value: leaf that no request has said for good */
+    GATEWAY_TABLE_LEAF,
+    /* key: request number; value: request without receipt */
+    GATEWAY_TABLE_REQUEST,
+    /* key: request number; value: receipt (proof file); the newest 1000 */
+    GATEWAY_TABLE_RECEIPT,
+    /* key: order of arrival; value: reading not yet captured */
+    GATEWAY_TABLE_BATCH,
 };
 
 struct gateway_write {
@@ -74,12 +80,15 @@ struct gateway_message {
 enum gateway_note_kind {
     GATEWAY_NOTE_UNREGISTERED, /* waiting for an operator: words = fingerprint */
     GATEWAY_NOTE_READY,        /* session key agreed */
-    GATEWAY_NOTE_REFUSED,      /* a report was refused: n, code, words */
+    GATEWAY_NOTE_REFUSED,      /* a report was refused: n, error = code (device/reply.h), words */
     GATEWAY_NOTE_RECEIPT,      /* n = request number, height */
     GATEWAY_NOTE_RECEIPT_BAD,  /* a receipt that does not prove what it should */
-    GATEWAY_NOTE_REQUEST_REFUSED,
+    GATEWAY_NOTE_REQUEST_REFUSED, /* n, error = code, words */
     GATEWAY_NOTE_OUTBOX_FULL,
-    GATEWAY_NOTE_BAD_MESSAGE, /* something did not open or verify */
+    GATEWAY_NOTE_ITEM_CHANGED, /* an item's type or unit is no longer as described: not written to
+                                  the chain; words = device/service/name; once for each item */
+    GATEWAY_NOTE_ITEMS_FULL,   /* no more items can be described: new ones are not written; once */
+    GATEWAY_NOTE_BAD_MESSAGE,  /* something did not open or verify */
 };
 struct gateway_note {
     enum gateway_note_kind kind;
@@ -114,7 +123,8 @@ struct gateway_now {
     uint8_t random[64];
 };
 
-/* One reading; copied. SEALMQ_E_TYPE, _LIMIT, _ARG (bad names); SEALMQ_E_FULL: outbox full. */
+/* One reading; copied. What row_check says (SEALMQ_E_TYPE, _LIMIT, _PARSE: names, time);
+ * SEALMQ_E_FULL: outbox full. Nothing is taken then, but the update counts all the same. */
 SEALMQ_MUST_CHECK int gateway_reading(struct gateway *gateway, const struct row *reading,
                                       const struct gateway_now *now, struct gateway_update *update);
 /* The connection to node `node` (its id and key are in the genesis) is up. */
@@ -128,11 +138,15 @@ SEALMQ_MUST_CHECK int gateway_message(struct gateway *gateway, struct bytes topi
                                       struct gateway_update *update);
 SEALMQ_MUST_CHECK int gateway_tick(struct gateway *gateway, const struct gateway_now *now,
                                    struct gateway_update *update);
+/* Captures what waits in the batch at once: before the program ends. */
+SEALMQ_MUST_CHECK int gateway_flush(struct gateway *gateway, const struct gateway_now *now,
+                                    struct gateway_update *update);
 
 struct gateway_stats {
     const char *state; /* "offline", ... */
     uint64_t readings_total, readings_refused_total, reports_total, reports_acknowledged_total;
     uint64_t reports_refused_total, records_total, requests_total, receipts_total;
+    uint64_t records_skipped_total; /* a policy asked for them, but they could not be written */
     uint64_t outbox_reports, outbox_bytes, bad_messages_total;
 };
 void gateway_stats_get(const struct gateway *gateway, struct gateway_stats *out);

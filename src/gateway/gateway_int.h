@@ -27,12 +27,15 @@
 #define REPORT_WINDOW       16    /* reports sent and not answered */
 #define REPORT_RESEND_MS    10000 /* unanswered for so long: sent again */
 #define REPORT_BACKOFF_MS   2000  /* refused for the time being: sent again after this */
-#define HELLO_RETRY_MS      3000
+#define HELLO_RETRY_MS      3000  /* doubled with every try that is not answered */
+#define HELLO_RETRY_MAX_MS  24000
+#define RENEW_LEAST_MS      4000 /* between two key agreements, whatever the clocks say */
+#define SESSION_LIFE_MAX_S  (7 * 86400)
 #define ANNOUNCE_RETRY_MS   10000
 #define REQUEST_RESEND_MS   3000
 #define REQUEST_SPACING_MS  1000 /* between two requests that have records */
 #define RECEIPTS_KEPT       1000
-#define ITEMS_MAX           100000
+#define ITEMS_MAX           GATEWAY_ITEMS_MAX
 #define RECORDS_WAITING_MAX 65536
 
 enum gateway_state { GATEWAY_OFFLINE, GATEWAY_HANDSHAKE, GATEWAY_UNREGISTERED, GATEWAY_READY };
@@ -46,10 +49,12 @@ struct gateway_item {
     struct bytes device, service, name; /* in key */
     enum datatype type;
     char unit[UNIT_MAX_BYTES + 1];
-    bool is_described; /* final on the chain */
-    bool is_written;   /* the two below are set */
+    bool is_described;  /* final on the chain */
+    bool is_complained; /* a reading that the description does not fit was noted */
+    size_t waiting;     /* records of it that wait for a request */
+    bool is_written;    /* the two below are set */
     int64_t written_us;
-    char *written; /* the value last written */
+    char *written; /* the value last written, or waiting to be */
     UT_hash_handle hh;
 };
 
@@ -70,7 +75,7 @@ struct gateway_leaf {
     bool is_on_chain;        /* an interval said pending */
     struct hash hash;
     char node[ID_MAX + 1];
-    uint64_t since_ms; /* of the capture, or of loading */
+    uint64_t since_ms; /* when it was captured, or first looked at after loading; 0: not yet */
     UT_hash_handle hh; /* in order of n */
 };
 
@@ -94,7 +99,7 @@ struct gateway_request {
 struct batch_row {
     struct row row;
     uint8_t *bytes;
-    size_t arrival;
+    uint64_t arrival;
 };
 
 struct owned {
@@ -129,14 +134,16 @@ struct gateway {
     bool hello_is_out;
     uint8_t hello[HELLO_SIZE];
     struct x25519_pair fresh;
+    uint64_t hello_ms, hello_wait_ms; /* when the last one was sent, and how long to wait then */
     uint64_t hello_due_ms, announce_due_ms, renew_ms;
     bool has_session, has_old_session;
     struct session_keys keys, old_keys; /* the old one opens answers that were on their way */
     uint64_t up, down, old_down;        /* message counters under the keys */
 
     struct batch_row *batch;
-    size_t batch_count, batch_capacity, batch_bytes;
-    uint64_t batch_since_ms;
+    size_t batch_count, batch_capacity;
+    size_t batch_bytes; /* most that it takes as JSON */
+    uint64_t batch_since_ms, next_arrival;
 
     uint64_t next_capture;
     struct gateway_report *outbox;
@@ -148,7 +155,8 @@ struct gateway {
     uint32_t next_item;
     size_t undescribed;
     struct gateway_record *records, **records_end;
-    size_t record_count;
+    size_t record_count, records_ready; /* all, and those of described items */
+    bool is_items_full;                 /* noted */
 
     struct gateway_request request;
     uint64_t next_request;
@@ -160,19 +168,19 @@ struct gateway {
 };
 
 /* update.c */
-void update_begin(struct gateway *gateway);
+void gateway_update_begin(struct gateway *gateway);
 /* Copies of the bytes, valid as long as the update; empty and an error noted when out of memory. */
-struct bytes update_copy(struct gateway *gateway, struct bytes bytes);
-void update_write(struct gateway *gateway, enum gateway_table table, uint64_t key,
-                  struct bytes value);
-void update_remove(struct gateway *gateway, enum gateway_table table, uint64_t key);
-void update_meta(struct gateway *gateway, enum gateway_meta key, uint64_t value);
-void update_message(struct gateway *gateway, struct bytes topic, struct bytes payload);
-void update_note(struct gateway *gateway, enum gateway_note_kind kind, uint64_t n, int error,
-                 const char *words);
-void update_fail(struct gateway *gateway, int error);
-SEALMQ_MUST_CHECK int update_end(struct gateway *gateway, struct gateway_update *out);
-void update_close(struct gateway *gateway);
+struct bytes gateway_update_copy(struct gateway *gateway, struct bytes bytes);
+void gateway_update_write(struct gateway *gateway, enum gateway_table table, uint64_t key,
+                          struct bytes value);
+void gateway_update_remove(struct gateway *gateway, enum gateway_table table, uint64_t key);
+void gateway_update_meta(struct gateway *gateway, enum gateway_meta key, uint64_t value);
+void gateway_update_message(struct gateway *gateway, struct bytes topic, struct bytes payload);
+void gateway_update_note(struct gateway *gateway, enum gateway_note_kind kind, uint64_t n,
+                         int error, const char *words);
+void gateway_update_fail(struct gateway *gateway, int error);
+SEALMQ_MUST_CHECK int gateway_update_end(struct gateway *gateway, struct gateway_update *out);
+void gateway_update_close(struct gateway *gateway);
 
 /* session.c */
 void session_start(struct gateway *gateway, const struct gateway_now *now);
@@ -192,6 +200,8 @@ SEALMQ_MUST_CHECK int session_open(struct gateway *gateway, struct bytes topic,
 SEALMQ_MUST_CHECK int capture_add(struct gateway *gateway, const struct row *reading,
                                   const struct gateway_now *now);
 void capture_tick(struct gateway *gateway, const struct gateway_now *now);
+void capture_now(struct gateway *gateway, const struct gateway_now *now);
+SEALMQ_MUST_CHECK int capture_load(struct gateway *gateway, uint64_t arrival, struct bytes value);
 void capture_drop_batch(struct gateway *gateway);
 
 /* outbox.c */
@@ -207,7 +217,10 @@ void outbox_free(struct gateway *gateway);
 uint64_t outbox_deadline(const struct gateway *gateway);
 
 /* items.c */
-struct gateway_item *item_get(struct gateway *gateway, const struct row *row); /* NULL: no room */
+/* The row's item, made if need be. NULL: no room, or out of memory (noted). */
+struct gateway_item *item_get(struct gateway *gateway, const struct row *row);
+/* NULL: there is none. */
+struct gateway_item *item_find(struct gateway *gateway, const struct row *row);
 void item_save(struct gateway *gateway, const struct gateway_item *item);
 SEALMQ_MUST_CHECK int item_set_written(struct gateway_item *item, struct bytes value,
                                        int64_t time_us);
@@ -218,8 +231,7 @@ void items_free(struct gateway *gateway);
 void records_add(struct gateway *gateway, const struct row *row);
 void requests_tick(struct gateway *gateway, const struct gateway_now *now);
 void requests_resend(struct gateway *gateway);
-void requests_receipt(struct gateway *gateway, const struct reply *reply,
-                      const struct gateway_now *now);
+void requests_receipt(struct gateway *gateway, const struct reply *reply);
 void requests_refused(struct gateway *gateway, const struct reply *reply,
                       const struct gateway_now *now);
 SEALMQ_MUST_CHECK int requests_load(struct gateway *gateway, uint64_t number, struct bytes wire);
@@ -237,6 +249,8 @@ struct interval_leaf *leaves_collect(struct gateway *gateway, const struct gatew
 /* They are in a request now. */
 void leaves_taken(struct gateway *gateway, const struct interval_leaf *leaves, size_t count);
 SEALMQ_MUST_CHECK int leaf_load(struct gateway *gateway, uint64_t n, struct bytes value);
+/* Whether there is one for each capture number that no interval covers yet, and for each report. */
+bool leaves_are_whole(const struct gateway *gateway);
 void leaves_free(struct gateway *gateway);
 
 #endif

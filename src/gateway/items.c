@@ -1,6 +1,7 @@
 /* Data items and their numbers, which are for ever. Kept as
  *   u8 version (1) || u8 flags (1: described, 2: written) || u8 datatype || str8 device ||
  *   str8 service || str8 name || str8 unit || i64 written at (us) || str16 value written */
+#include "base/id.h"
 #include "gateway/gateway_int.h"
 
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static struct gateway_item *item_new(const struct row *row, uint32_t num)
     return item;
 }
 
-static struct gateway_item *item_find(struct gateway *gateway, const struct row *row)
+struct gateway_item *item_find(struct gateway *gateway, const struct row *row)
 {
     char key[KEY_MAX];
     size_t n = make_key(row, key);
@@ -67,11 +68,15 @@ struct gateway_item *item_get(struct gateway *gateway, const struct row *row)
     struct gateway_item *item = item_find(gateway, row);
     if (item != NULL)
         return item;
-    if (HASH_COUNT(gateway->items) >= ITEMS_MAX)
+    if (HASH_COUNT(gateway->items) >= ITEMS_MAX) {
+        if (!gateway->is_items_full)
+            gateway_update_note(gateway, GATEWAY_NOTE_ITEMS_FULL, ITEMS_MAX, SEALMQ_E_FULL, "");
+        gateway->is_items_full = true;
         return NULL;
+    }
     item = item_new(row, gateway->next_item);
     if (item == NULL) {
-        update_fail(gateway, SEALMQ_E_NOMEM);
+        gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return NULL;
     }
     item_add(gateway, item);
@@ -99,20 +104,22 @@ int item_set_written(struct gateway_item *item, struct bytes value, int64_t time
 void item_save(struct gateway *gateway, const struct gateway_item *item)
 {
     struct buf value = {0};
+    /* A record that waits in memory is not written yet: after a restart the next reading is. */
+    bool is_written = item->is_written && item->waiting == 0;
     buf_append_u8(&value, ITEM_VERSION);
     buf_append_u8(&value, (uint8_t)((item->is_described ? ITEM_DESCRIBED : 0) |
-                                    (item->is_written ? ITEM_WRITTEN : 0)));
+                                    (is_written ? ITEM_WRITTEN : 0)));
     buf_append_u8(&value, (uint8_t)item->type);
     buf_append_str8(&value, item->device);
     buf_append_str8(&value, item->service);
     buf_append_str8(&value, item->name);
     buf_append_str8(&value, bytes_str(item->unit));
-    buf_append_u64(&value, (uint64_t)item->written_us);
-    buf_append_str16(&value, item->is_written ? bytes_str(item->written) : (struct bytes){0});
+    buf_append_u64(&value, is_written ? (uint64_t)item->written_us : 0);
+    buf_append_str16(&value, is_written ? bytes_str(item->written) : (struct bytes){0});
     if (buf_status(&value) == 0)
-        update_write(gateway, GATEWAY_TABLE_ITEM, item->num, buf_bytes(&value));
+        gateway_update_write(gateway, GATEWAY_TABLE_ITEM, item->num, buf_bytes(&value));
     else
-        update_fail(gateway, buf_status(&value));
+        gateway_update_fail(gateway, buf_status(&value));
     buf_close(&value);
 }
 
@@ -133,9 +140,9 @@ int item_load(struct gateway *gateway, uint64_t num, struct bytes value)
     int64_t written_us = (int64_t)reader_u64(&r);
     struct bytes written = reader_str16(&r);
     if (reader_end(&r) != 0 || num == 0 || num > UINT32_MAX - 1 ||
-        datatype_name(row.type) == NULL || row.device.n > NAME_MAX_BYTES ||
-        row.service.n > NAME_MAX_BYTES || row.name.n > NAME_MAX_BYTES ||
-        item_find(gateway, &row) != NULL)
+        datatype_name(row.type) == NULL || !item_name_is_valid(row.device) ||
+        !item_name_is_valid(row.service) || !item_name_is_valid(row.name) ||
+        row.unit.n > UNIT_MAX_BYTES || item_find(gateway, &row) != NULL)
         return SEALMQ_E_CORRUPT;
     struct gateway_item *item = item_new(&row, (uint32_t)num);
     if (item == NULL)

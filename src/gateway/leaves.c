@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-#define LEAF_VERSION 1
+#define LEAF_VERSION     1
+/* Leaves of one request: with its records, and as JSON, it must stay below what a sealed message
+ * may hold. */
+#define LEAVES_BYTES_MAX (REQUEST_BYTES_MAX / 8)
 
 static struct gateway_leaf *find(const struct gateway *gateway, uint64_t n)
 {
@@ -23,9 +26,9 @@ static void save(struct gateway *gateway, const struct gateway_leaf *leaf)
     buf_append_bytes(&value, hash_bytes(&leaf->hash));
     buf_append_str8(&value, bytes_str(leaf->node));
     if (buf_status(&value) == 0)
-        update_write(gateway, GATEWAY_TABLE_LEAF, leaf->n, buf_bytes(&value));
+        gateway_update_write(gateway, GATEWAY_TABLE_LEAF, leaf->n, buf_bytes(&value));
     else
-        update_fail(gateway, buf_status(&value));
+        gateway_update_fail(gateway, buf_status(&value));
     buf_close(&value);
 }
 
@@ -93,14 +96,16 @@ static int by_n(const struct gateway_leaf *a, const struct gateway_leaf *b)
     return a->n < b->n ? -1 : a->n > b->n;
 }
 
-/* The last number of the next interval: what is settled without a gap, or, when the first that is
- * not has waited for an anchor interval, all that was captured. */
+/* The last number of the next interval: up to the first report that may yet be answered in time.
+ * One that has waited for an anchor interval is said to be pending. */
 static uint64_t interval_end(struct gateway *gateway, const struct gateway_now *now)
 {
     uint64_t to = gateway->covered - 1;
-    for (const struct gateway_leaf *leaf = gateway->leaves; leaf != NULL; leaf = leaf->hh.next) {
+    for (struct gateway_leaf *leaf = gateway->leaves; leaf != NULL; leaf = leaf->hh.next) {
         if (leaf->n < gateway->covered)
             continue;
+        if (leaf->since_ms == 0)
+            leaf->since_ms = now->now_ms;
         bool is_late = now->now_ms - leaf->since_ms >= gateway->options.anchor_interval_ms;
         if (leaf->status == LEAF_PENDING && !is_late)
             break;
@@ -119,6 +124,12 @@ static struct interval_leaf said_of(const struct gateway_leaf *leaf)
     };
 }
 
+/* What a leaf takes in a request. */
+static size_t leaf_size(const struct gateway_leaf *leaf)
+{
+    return 8 + 1 + 1 + strlen(leaf->node) + HASH_SIZE;
+}
+
 struct interval_leaf *leaves_collect(struct gateway *gateway, const struct gateway_now *now,
                                      size_t *count, uint64_t *to)
 {
@@ -133,23 +144,26 @@ struct interval_leaf *leaves_collect(struct gateway *gateway, const struct gatew
         return NULL;
     struct interval_leaf *leaves = calloc(most, sizeof *leaves);
     if (leaves == NULL) {
-        update_fail(gateway, SEALMQ_E_NOMEM);
+        gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return NULL;
     }
-    size_t pending = 0;
-    for (const struct gateway_leaf *leaf = gateway->leaves; leaf != NULL && *count < most;
-         leaf = leaf->hh.next) {
+    size_t pending = 0, bytes = 0;
+    for (const struct gateway_leaf *leaf = gateway->leaves;
+         leaf != NULL && *count < most && bytes < LEAVES_BYTES_MAX; leaf = leaf->hh.next) {
         bool is_pending = leaf->status == LEAF_PENDING;
         if (leaf->n < gateway->covered) {
             pending += is_pending;
-            if (!is_pending)
+            if (!is_pending) {
                 leaves[(*count)++] = said_of(leaf);
+                bytes += leaf_size(leaf);
+            }
             continue;
         }
         if (leaf->n > end || (is_pending && pending == PENDING_MAX))
             break;
         pending += is_pending;
         leaves[(*count)++] = said_of(leaf);
+        bytes += leaf_size(leaf);
         *to = leaf->n;
     }
     return leaves;
@@ -165,11 +179,30 @@ void leaves_taken(struct gateway *gateway, const struct interval_leaf *leaves, s
             leaf->is_on_chain = true;
             save(gateway, leaf);
         } else {
-            update_remove(gateway, GATEWAY_TABLE_LEAF, leaf->n);
+            gateway_update_remove(gateway, GATEWAY_TABLE_LEAF, leaf->n);
             HASH_DEL(gateway->leaves, leaf);
             free(leaf);
         }
     }
+}
+
+bool leaves_are_whole(const struct gateway *gateway)
+{
+    uint64_t uncovered = 0, pending = 0;
+    for (const struct gateway_leaf *leaf = gateway->leaves; leaf != NULL; leaf = leaf->hh.next) {
+        if (leaf->n == 0 || leaf->n >= gateway->next_capture)
+            return false;
+        uncovered += leaf->n >= gateway->covered;
+        pending += leaf->status == LEAF_PENDING;
+    }
+    for (const struct gateway_report *report = gateway->outbox; report != NULL;
+         report = report->hh.next) {
+        const struct gateway_leaf *leaf = find(gateway, report->n);
+        if (leaf == NULL || leaf->status != LEAF_PENDING)
+            return false;
+    }
+    return uncovered == gateway->next_capture - gateway->covered &&
+           pending == HASH_COUNT(gateway->outbox);
 }
 
 void leaves_free(struct gateway *gateway)

@@ -41,7 +41,7 @@ int outbox_put_report(struct gateway *gateway, uint64_t n, const struct hash *ha
     if (error == 0)
         error = add(gateway, n, hash, plain);
     if (error == 0)
-        update_write(gateway, GATEWAY_TABLE_OUTBOX, n, buf_bytes(&value));
+        gateway_update_write(gateway, GATEWAY_TABLE_OUTBOX, n, buf_bytes(&value));
     buf_close(&value);
     return error;
 }
@@ -59,7 +59,8 @@ int gateway_outbox_load(struct gateway *gateway, uint64_t n, struct bytes value)
         reader_fail(&r, SEALMQ_E_VERSION);
     reader_copy(&r, hash.b, HASH_SIZE);
     struct bytes plain = reader_bytes(&r, r.n);
-    if (reader_end(&r) != 0 || plain.n < 8 + SIGNATURE_SIZE)
+    struct reader inside = reader_of(plain);
+    if (reader_end(&r) != 0 || plain.n < 8 + SIGNATURE_SIZE || reader_u64(&inside) != n)
         return SEALMQ_E_CORRUPT;
     return add(gateway, n, &hash, plain);
 }
@@ -77,7 +78,7 @@ static void send(struct gateway *gateway, struct gateway_report *report,
     if (buf_status(&topic) == 0)
         session_send(gateway, buf_bytes(&topic), report->plain, true);
     else
-        update_fail(gateway, buf_status(&topic));
+        gateway_update_fail(gateway, buf_status(&topic));
     buf_close(&topic);
     report->is_sent = true;
     report->due_ms = now->now_ms + REPORT_RESEND_MS;
@@ -121,7 +122,7 @@ uint64_t outbox_deadline(const struct gateway *gateway)
 static void settle(struct gateway *gateway, struct gateway_report *report, enum leaf_status status)
 {
     leaf_settle(gateway, report->n, status, gateway->node);
-    update_remove(gateway, GATEWAY_TABLE_OUTBOX, report->n);
+    gateway_update_remove(gateway, GATEWAY_TABLE_OUTBOX, report->n);
     drop(gateway, report);
 }
 
@@ -136,8 +137,8 @@ void outbox_answered(struct gateway *gateway, const struct reply *reply,
     if (reply->kind != REPLY_ERROR) {
         if (!is_hash_right) {
             gateway->stats.bad_messages_total++;
-            update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, reply->n, SEALMQ_E_HASH,
-                        "an answer that names another report hash");
+            gateway_update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, reply->n, SEALMQ_E_HASH,
+                                "an answer that names another report hash");
             return;
         }
         gateway->stats.reports_acknowledged_total++;
@@ -150,7 +151,7 @@ void outbox_answered(struct gateway *gateway, const struct reply *reply,
         said.n = sizeof words - 1;
     if (bytes_to_cstr(said, words, sizeof words) != 0)
         words[0] = '\0';
-    update_note(gateway, GATEWAY_NOTE_REFUSED, reply->n, (int)reply->code, words);
+    gateway_update_note(gateway, GATEWAY_NOTE_REFUSED, reply->n, (int)reply->code, words);
     if (device_code_is_final(reply->code)) {
         gateway->stats.reports_refused_total++;
         settle(gateway, report, LEAF_DROPPED);

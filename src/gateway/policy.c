@@ -48,7 +48,10 @@ bool policy_wants(const struct gateway_policy *policy, const struct row *row,
         return false;
     if (last->value == NULL)
         return true;
-    if (policy->periodic && row->time_us - last->time_us >= (int64_t)policy->interval_ms * 1000)
+    /* In either direction: a device whose clock was ahead once must not be silent until then. */
+    int64_t apart_us = row->time_us - last->time_us;
+    int64_t interval_us = (int64_t)policy->interval_ms * 1000;
+    if (policy->periodic && (apart_us >= interval_us || apart_us <= -interval_us))
         return true;
     return policy->on_change && has_changed(policy, row, last->value);
 }

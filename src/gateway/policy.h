@@ -14,8 +14,8 @@ struct policy_last {
  * "*". */
 const struct gateway_policy *policy_find(const struct gateway_policy *policies, size_t count,
                                          const struct row *row);
-/* Whether the reading is to be written. Periodic: when the interval has passed since the last one
- * written, by the readings' own times. On change: a first value, any change of a bool or string,
+/* Whether the reading is to be written. Periodic: when its time is an interval or more from that of
+ * the last one written. On change: a first value, any change of a bool or string,
  * and a number that differs from the last one written by the threshold or more. */
 bool policy_wants(const struct gateway_policy *policy, const struct row *row,
                   const struct policy_last *last);

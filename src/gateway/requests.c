@@ -13,23 +13,45 @@
 
 /* ---- records ---- */
 
+/* An item's number stands for one type and unit for ever; a record that says another thing would be
+ * refused by the chain, and everything behind it would wait. */
+static bool is_as_described(struct gateway *gateway, struct gateway_item *item,
+                            const struct row *row)
+{
+    if (datatype_check(item->type, row->value) == 0 &&
+        bytes_equal(bytes_str(item->unit), row->unit))
+        return true;
+    if (!item->is_complained)
+        gateway_update_note(gateway, GATEWAY_NOTE_ITEM_CHANGED, item->num, SEALMQ_E_TYPE,
+                            item->key);
+    item->is_complained = true;
+    return false;
+}
+
 void records_add(struct gateway *gateway, const struct row *row)
 {
     const struct gateway_policy *policy =
         policy_find(gateway->policies, gateway->options.policy_count, row);
-    if (policy == NULL)
+    if (policy == NULL || (!policy->periodic && !policy->on_change))
         return;
     struct gateway_item *item = item_get(gateway, row);
-    if (item == NULL || gateway->record_count == RECORDS_WAITING_MAX)
-        return; /* counted as not written; the row itself is covered by the interval */
+    if (item == NULL) {
+        gateway->stats.records_skipped_total++;
+        return;
+    }
     const struct policy_last last = {item->is_written ? item->written : NULL, item->written_us};
     if (!policy_wants(policy, row, &last))
         return;
+    /* What cannot be written is in the history and covered by its interval all the same. */
+    if (!is_as_described(gateway, item, row) || gateway->record_count == RECORDS_WAITING_MAX) {
+        gateway->stats.records_skipped_total++;
+        return;
+    }
     struct gateway_record *record = malloc(sizeof *record + row->value.n + 1);
     int error = record == NULL ? SEALMQ_E_NOMEM : item_set_written(item, row->value, row->time_us);
     if (error != 0) {
         free(record);
-        update_fail(gateway, error);
+        gateway_update_fail(gateway, error);
         return;
     }
     *record = (struct gateway_record){.item = item, .time_us = row->time_us};
@@ -38,6 +60,8 @@ void records_add(struct gateway *gateway, const struct row *row)
     *gateway->records_end = record;
     gateway->records_end = &record->next;
     gateway->record_count++;
+    gateway->records_ready += item->is_described;
+    item->waiting++;
 }
 
 /* ---- making requests ---- */
@@ -54,16 +78,16 @@ static void request_out(struct gateway *gateway, struct buf *wire, const struct 
     gateway->next_request++;
     gateway->last_request_ms = now->now_ms;
     gateway->stats.requests_total++;
-    update_meta(gateway, META_NEXT_REQUEST, gateway->next_request);
-    update_write(gateway, GATEWAY_TABLE_REQUEST, gateway->request.number,
-                 buf_bytes(&gateway->request.wire));
+    gateway_update_meta(gateway, META_NEXT_REQUEST, gateway->next_request);
+    gateway_update_write(gateway, GATEWAY_TABLE_REQUEST, gateway->request.number,
+                         buf_bytes(&gateway->request.wire));
 }
 
 static void make_describe(struct gateway *gateway, const struct gateway_now *now)
 {
     struct item *items = calloc(DESCRIBE_ITEMS_MAX, sizeof *items);
     if (items == NULL) {
-        update_fail(gateway, SEALMQ_E_NOMEM);
+        gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return;
     }
     size_t count = 0;
@@ -85,7 +109,7 @@ static void make_describe(struct gateway *gateway, const struct gateway_now *now
     if (error == 0)
         request_out(gateway, &wire, now);
     else
-        update_fail(gateway, error);
+        gateway_update_fail(gateway, error);
     buf_close(&wire);
     free(items);
 }
@@ -104,6 +128,8 @@ static size_t take_records(struct gateway *gateway, struct record *records,
         }
         *at = record->next;
         gateway->record_count--;
+        gateway->records_ready--;
+        record->item->waiting--;
         record->next = *taken;
         *taken = record;
         records[count++] = (struct record){
@@ -127,7 +153,7 @@ static void make_data(struct gateway *gateway, const struct gateway_now *now)
     struct gateway_record *taken = NULL;
     struct record *records = calloc(REQUEST_RECORDS_MAX, sizeof *records);
     if (records == NULL) {
-        update_fail(gateway, SEALMQ_E_NOMEM);
+        gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return;
     }
     size_t leaf_count;
@@ -150,9 +176,9 @@ static void make_data(struct gateway *gateway, const struct gateway_now *now)
         request_out(gateway, &wire, now);
         leaves_taken(gateway, leaves, leaf_count);
         gateway->covered = to + 1;
-        update_meta(gateway, META_COVERED, gateway->covered);
+        gateway_update_meta(gateway, META_COVERED, gateway->covered);
     } else {
-        update_fail(gateway, error);
+        gateway_update_fail(gateway, error);
     }
     buf_close(&wire);
     while (taken != NULL) {
@@ -164,23 +190,13 @@ static void make_data(struct gateway *gateway, const struct gateway_now *now)
     free(records);
 }
 
-static bool has_described_records(const struct gateway *gateway)
-{
-    for (const struct gateway_record *record = gateway->records; record != NULL;
-         record = record->next) {
-        if (record->item->is_described)
-            return true;
-    }
-    return false;
-}
-
 static void make_next(struct gateway *gateway, const struct gateway_now *now)
 {
     uint64_t since = now->now_ms - gateway->last_request_ms;
     bool is_first = gateway->last_request_ms == 0;
     if (gateway->undescribed != 0 && (is_first || since >= REQUEST_SPACING_MS))
         make_describe(gateway, now);
-    else if ((since >= REQUEST_SPACING_MS && has_described_records(gateway)) ||
+    else if ((since >= REQUEST_SPACING_MS && gateway->records_ready != 0) ||
              (!is_first && since >= gateway->options.anchor_interval_ms))
         make_data(gateway, now);
     else if (is_first)
@@ -200,7 +216,7 @@ static void send(struct gateway *gateway, const struct gateway_now *now)
     if (error == 0)
         session_send(gateway, bytes_str(topic), buf_bytes(&json), true);
     else
-        update_fail(gateway, error);
+        gateway_update_fail(gateway, error);
     buf_close(&json);
     buf_close(&reply);
     buf_close(&name);
@@ -230,7 +246,7 @@ uint64_t requests_deadline(const struct gateway *gateway)
         return gateway->request.is_sent ? gateway->request.due_ms : 0;
     if (gateway->last_request_ms == 0)
         return 0;
-    bool is_soon = gateway->undescribed != 0 || has_described_records(gateway);
+    bool is_soon = gateway->undescribed != 0 || gateway->records_ready != 0;
     return gateway->last_request_ms +
            (is_soon ? REQUEST_SPACING_MS : gateway->options.anchor_interval_ms);
 }
@@ -265,27 +281,27 @@ static void described(struct gateway *gateway, const struct request *request)
     struct item item;
     while (request_items_next(&list, &item)) {
         const struct row row = {.device = item.device, .service = item.service, .name = item.name};
-        struct gateway_item *known = item_get(gateway, &row);
+        struct gateway_item *known = item_find(gateway, &row);
         if (known == NULL || known->is_described)
             continue;
         known->is_described = true;
         gateway->undescribed--;
+        gateway->records_ready += known->waiting;
         item_save(gateway, known);
     }
 }
 
 static void keep_receipt(struct gateway *gateway, uint64_t number, struct bytes proof)
 {
-    update_write(gateway, GATEWAY_TABLE_RECEIPT, number, proof);
+    gateway_update_write(gateway, GATEWAY_TABLE_RECEIPT, number, proof);
     if (gateway->receipts_from == 0)
         gateway->receipts_from = number;
     gateway->receipts_to = number;
     while (gateway->receipts_to - gateway->receipts_from >= RECEIPTS_KEPT)
-        update_remove(gateway, GATEWAY_TABLE_RECEIPT, gateway->receipts_from++);
+        gateway_update_remove(gateway, GATEWAY_TABLE_RECEIPT, gateway->receipts_from++);
 }
 
-void requests_receipt(struct gateway *gateway, const struct reply *reply,
-                      const struct gateway_now *now)
+void requests_receipt(struct gateway *gateway, const struct reply *reply)
 {
     struct request request;
     uint64_t height = 0;
@@ -296,21 +312,21 @@ void requests_receipt(struct gateway *gateway, const struct reply *reply,
         error = check_receipt(gateway, reply->proof, &request, &height);
     if (error != 0) {
         gateway->stats.bad_messages_total++;
-        update_note(gateway, GATEWAY_NOTE_RECEIPT_BAD, reply->n, error,
-                    "the receipt does not prove the request");
+        gateway_update_note(gateway, GATEWAY_NOTE_RECEIPT_BAD, reply->n, error,
+                            "the receipt does not prove the request");
         return;
     }
     if (request.kind == REQUEST_DESCRIBE)
         described(gateway, &request);
     gateway->stats.receipts_total++;
-    update_remove(gateway, GATEWAY_TABLE_REQUEST, gateway->request.number);
+    gateway_update_remove(gateway, GATEWAY_TABLE_REQUEST, gateway->request.number);
     keep_receipt(gateway, gateway->request.number, reply->proof);
-    update_note(gateway, GATEWAY_NOTE_RECEIPT, reply->n, 0, request_kind_name(request.kind));
+    gateway_update_note(gateway, GATEWAY_NOTE_RECEIPT, reply->n, 0,
+                        request_kind_name(request.kind));
     if (gateway->update.error == 0)
         gateway->update.notes[gateway->update.note_count - 1].height = height;
     buf_close(&gateway->request.wire);
     gateway->request = (struct gateway_request){0};
-    (void)now;
 }
 
 void requests_refused(struct gateway *gateway, const struct reply *reply,
@@ -323,15 +339,15 @@ void requests_refused(struct gateway *gateway, const struct reply *reply,
     gateway->request.due_ms =
         now->now_ms +
         (device_code_is_final(reply->code) ? 10 * REQUEST_RESEND_MS : REQUEST_RESEND_MS);
-    update_note(gateway, GATEWAY_NOTE_REQUEST_REFUSED, reply->n, (int)reply->code,
-                device_code_words(reply->code));
+    gateway_update_note(gateway, GATEWAY_NOTE_REQUEST_REFUSED, reply->n, (int)reply->code,
+                        device_code_words(reply->code));
 }
 
 int requests_load(struct gateway *gateway, uint64_t number, struct bytes wire)
 {
     struct request request;
     if (gateway->request.wire.n != 0 || request_decode(wire, &request) != 0 ||
-        request.number != number)
+        request.number != number || !bytes_equal(request.sender, bytes_str(gateway->id)))
         return SEALMQ_E_CORRUPT;
     gateway->request.number = number;
     buf_append_bytes(&gateway->request.wire, wire);

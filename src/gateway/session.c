@@ -19,7 +19,7 @@ static void send_below_id(struct gateway *gateway, const char *below, struct byt
 {
     char topic[ID_MAX + 32];
     snprintf(topic, sizeof topic, "%s/%s", gateway->id, below);
-    update_message(gateway, bytes_str(topic), payload);
+    gateway_update_message(gateway, bytes_str(topic), payload);
 }
 
 static void send_hello(struct gateway *gateway, const struct gateway_now *now)
@@ -28,11 +28,17 @@ static void send_hello(struct gateway *gateway, const struct gateway_now *now)
     x25519_pair_wipe(&gateway->fresh);
     x25519_pair_from_secret(now->random, &gateway->fresh);
     gateway->handshake_number++;
-    update_meta(gateway, META_HANDSHAKE, gateway->handshake_number);
+    gateway_update_meta(gateway, META_HANDSHAKE, gateway->handshake_number);
     handshake_hello(&who, gateway->options.key, gateway->handshake_number, &gateway->fresh,
                     gateway->hello);
     gateway->hello_is_out = true;
-    gateway->hello_due_ms = now->now_ms + HELLO_RETRY_MS;
+    gateway->hello_ms = now->now_ms;
+    gateway->hello_due_ms = now->now_ms + gateway->hello_wait_ms;
+    /* A node that is slow to answer would otherwise be asked anew, and its answer to the last
+     * question thrown away, for ever. */
+    gateway->hello_wait_ms *= 2;
+    if (gateway->hello_wait_ms > HELLO_RETRY_MAX_MS)
+        gateway->hello_wait_ms = HELLO_RETRY_MAX_MS;
     send_below_id(gateway, "key", bytes_of(gateway->hello, HELLO_SIZE));
 }
 
@@ -40,6 +46,7 @@ void session_start(struct gateway *gateway, const struct gateway_now *now)
 {
     session_drop(gateway);
     gateway->state = GATEWAY_HANDSHAKE;
+    gateway->hello_wait_ms = HELLO_RETRY_MS;
     send_hello(gateway, now);
 }
 
@@ -61,9 +68,9 @@ static void announce(struct gateway *gateway, const struct gateway_now *now)
     int error =
         announce_format(gateway->id, gateway->options.key, &gateway->genesis.hash, &payload);
     if (error == 0)
-        update_message(gateway, bytes_str(topic), buf_bytes(&payload));
+        gateway_update_message(gateway, bytes_str(topic), buf_bytes(&payload));
     else
-        update_fail(gateway, error);
+        gateway_update_fail(gateway, error);
     buf_close(&payload);
     gateway->announce_due_ms = now->now_ms + ANNOUNCE_RETRY_MS;
 }
@@ -91,6 +98,17 @@ void session_tick(struct gateway *gateway, const struct gateway_now *now)
     }
 }
 
+/* When to agree on the next key: in time, but not all the time where the clocks differ. */
+static uint64_t renewal_after_ms(uint64_t expires_s, int64_t wall_us)
+{
+    uint64_t now_s = (uint64_t)(wall_us / 1000000);
+    uint64_t life_s = expires_s > now_s ? expires_s - now_s : 0;
+    if (life_s > SESSION_LIFE_MAX_S)
+        life_s = SESSION_LIFE_MAX_S;
+    uint64_t after_ms = life_s * 10 * RENEW_PERCENT;
+    return after_ms < RENEW_LEAST_MS ? RENEW_LEAST_MS : after_ms;
+}
+
 void session_answer(struct gateway *gateway, struct bytes answer, const struct gateway_now *now)
 {
     struct handshake_parties who = parties(gateway);
@@ -99,14 +117,14 @@ void session_answer(struct gateway *gateway, struct bytes answer, const struct g
         return;
     int error =
         handshake_finish(&who, gateway->hello, &gateway->fresh, answer, &gateway->node_key, &keys);
-    uint64_t now_s = (uint64_t)(now->wall_us / 1000000);
     if (error != 0) {
         gateway->stats.bad_messages_total++;
-        update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, gateway->handshake_number, error,
-                    "the node's answer to the key agreement");
+        gateway_update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, gateway->handshake_number, error,
+                            "the node's answer to the key agreement");
         return;
     }
-    uint64_t life_s = keys.expires_s > now_s ? keys.expires_s - now_s : 1;
+    gateway->renew_ms = now->now_ms + renewal_after_ms(keys.expires_s, now->wall_us);
+    gateway->hello_wait_ms = HELLO_RETRY_MS;
     gateway->has_old_session = gateway->has_session;
     gateway->old_keys = gateway->keys;
     gateway->old_down = gateway->down;
@@ -116,10 +134,10 @@ void session_answer(struct gateway *gateway, struct bytes answer, const struct g
     gateway->has_session = true;
     gateway->hello_is_out = false;
     gateway->up = gateway->down = 0;
-    gateway->renew_ms = now->now_ms + life_s * 10 * RENEW_PERCENT;
     if (gateway->state != GATEWAY_READY) {
         gateway->state = GATEWAY_READY;
-        update_note(gateway, GATEWAY_NOTE_READY, gateway->handshake_number, 0, gateway->node);
+        gateway_update_note(gateway, GATEWAY_NOTE_READY, gateway->handshake_number, 0,
+                            gateway->node);
         outbox_resend_all(gateway);
         requests_resend(gateway);
     }
@@ -133,7 +151,7 @@ void session_refused(struct gateway *gateway, struct bytes fail, const struct ga
         number != gateway->handshake_number)
         return;
     /* Not signed, so no more than a hint: try again, as after silence. */
-    update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, number, 0, device_code_words(code));
+    gateway_update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, number, 0, device_code_words(code));
     gateway->hello_due_ms = now->now_ms + HELLO_RETRY_MS;
 }
 
@@ -144,18 +162,18 @@ void session_hint_unauth(struct gateway *gateway, const struct gateway_now *now)
     char fingerprint[FINGERPRINT_MAX];
     public_key_fingerprint(&gateway->options.key->public_key, fingerprint);
     gateway->state = GATEWAY_UNREGISTERED;
-    gateway->hello_due_ms = now->now_ms + HELLO_RETRY_MS;
-    update_note(gateway, GATEWAY_NOTE_UNREGISTERED, 0, 0, fingerprint);
+    gateway_update_note(gateway, GATEWAY_NOTE_UNREGISTERED, 0, 0, fingerprint);
     announce(gateway, now);
 }
 
 void session_hint_forbidden(struct gateway *gateway, const struct gateway_now *now)
 {
-    if (gateway->state != GATEWAY_READY || gateway->hello_is_out)
+    if (gateway->state != GATEWAY_READY || gateway->hello_is_out ||
+        now->now_ms - gateway->hello_ms < HELLO_RETRY_MS)
         return;
-    /* The node may have restarted. The key stays in use until there is another one, so a forged
-     * hint costs a handshake and nothing else; what it did not open is sent again under the new
-     * key, because the counters begin anew. */
+    /* The node may have lost the key, or its clock says that it has expired. A forged hint costs a
+     * key agreement now and then, and nothing else: answers still open under the old key, and all
+     * that has no answer is sent again under the new one. */
     gateway->state = GATEWAY_HANDSHAKE;
     send_hello(gateway, now);
 }
@@ -173,9 +191,9 @@ void session_send(struct gateway *gateway, struct bytes topic, struct bytes plai
     int error =
         envelope_seal(gateway->compressor, &header, &gateway->keys.up, topic, plain, &sealed);
     if (error == 0)
-        update_message(gateway, topic, buf_bytes(&sealed));
+        gateway_update_message(gateway, topic, buf_bytes(&sealed));
     else
-        update_fail(gateway, error);
+        gateway_update_fail(gateway, error);
     buf_close(&sealed);
 }
 

@@ -11,7 +11,7 @@ static void free_owned(struct update_builder *update)
     }
 }
 
-void update_begin(struct gateway *gateway)
+void gateway_update_begin(struct gateway *gateway)
 {
     struct update_builder *update = &gateway->update;
     free_owned(update);
@@ -19,7 +19,7 @@ void update_begin(struct gateway *gateway)
     update->error = 0;
 }
 
-void update_close(struct gateway *gateway)
+void gateway_update_close(struct gateway *gateway)
 {
     struct update_builder *update = &gateway->update;
     free_owned(update);
@@ -28,17 +28,17 @@ void update_close(struct gateway *gateway)
     free(update->notes);
 }
 
-void update_fail(struct gateway *gateway, int error)
+void gateway_update_fail(struct gateway *gateway, int error)
 {
     if (gateway->update.error == 0)
         gateway->update.error = error;
 }
 
-struct bytes update_copy(struct gateway *gateway, struct bytes bytes)
+struct bytes gateway_update_copy(struct gateway *gateway, struct bytes bytes)
 {
     struct owned *owned = malloc(sizeof *owned + bytes.n + 1);
     if (owned == NULL) {
-        update_fail(gateway, SEALMQ_E_NOMEM);
+        gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return (struct bytes){0};
     }
     if (bytes.n != 0)
@@ -58,7 +58,7 @@ static bool grow(struct gateway *gateway, void **list, size_t count, size_t *cap
     size_t more = *capacity == 0 ? 16 : *capacity * 2;
     void *bigger = realloc(*list, more * element);
     if (bigger == NULL) {
-        update_fail(gateway, SEALMQ_E_NOMEM);
+        gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return false;
     }
     *list = bigger;
@@ -74,40 +74,42 @@ static void add_write(struct gateway *gateway, struct gateway_write write)
         update->writes[update->write_count++] = write;
 }
 
-void update_write(struct gateway *gateway, enum gateway_table table, uint64_t key,
-                  struct bytes value)
+void gateway_update_write(struct gateway *gateway, enum gateway_table table, uint64_t key,
+                          struct bytes value)
 {
-    add_write(gateway, (struct gateway_write){
-                           .table = table, .key = key, .value = update_copy(gateway, value)});
+    add_write(gateway, (struct gateway_write){.table = table,
+                                              .key = key,
+                                              .value = gateway_update_copy(gateway, value)});
 }
 
-void update_remove(struct gateway *gateway, enum gateway_table table, uint64_t key)
+void gateway_update_remove(struct gateway *gateway, enum gateway_table table, uint64_t key)
 {
     add_write(gateway, (struct gateway_write){.table = table, .key = key, .remove = true});
 }
 
-void update_meta(struct gateway *gateway, enum gateway_meta key, uint64_t value)
+void gateway_update_meta(struct gateway *gateway, enum gateway_meta key, uint64_t value)
 {
     uint8_t bytes[8];
     for (size_t i = sizeof bytes; i-- > 0; value >>= 8)
         bytes[i] = (uint8_t)value;
-    update_write(gateway, GATEWAY_TABLE_META, (uint64_t)key, bytes_of(bytes, sizeof bytes));
+    gateway_update_write(gateway, GATEWAY_TABLE_META, (uint64_t)key, bytes_of(bytes, sizeof bytes));
 }
 
-void update_message(struct gateway *gateway, struct bytes topic, struct bytes payload)
+void gateway_update_message(struct gateway *gateway, struct bytes topic, struct bytes payload)
 {
     struct update_builder *update = &gateway->update;
     if (grow(gateway, (void **)&update->messages, update->message_count, &update->message_capacity,
              sizeof *update->messages))
-        update->messages[update->message_count++] = (struct gateway_message){
-            .topic = update_copy(gateway, topic), .payload = update_copy(gateway, payload)};
+        update->messages[update->message_count++] =
+            (struct gateway_message){.topic = gateway_update_copy(gateway, topic),
+                                     .payload = gateway_update_copy(gateway, payload)};
 }
 
-void update_note(struct gateway *gateway, enum gateway_note_kind kind, uint64_t n, int error,
-                 const char *words)
+void gateway_update_note(struct gateway *gateway, enum gateway_note_kind kind, uint64_t n,
+                         int error, const char *words)
 {
     struct update_builder *update = &gateway->update;
-    struct bytes copy = update_copy(gateway, bytes_str(words));
+    struct bytes copy = gateway_update_copy(gateway, bytes_str(words));
     if (grow(gateway, (void **)&update->notes, update->note_count, &update->note_capacity,
              sizeof *update->notes))
         update->notes[update->note_count++] = (struct gateway_note){
@@ -148,7 +150,7 @@ static uint64_t next_deadline(const struct gateway *gateway)
     return deadline;
 }
 
-int update_end(struct gateway *gateway, struct gateway_update *out)
+int gateway_update_end(struct gateway *gateway, struct gateway_update *out)
 {
     const struct update_builder *update = &gateway->update;
     *out = (struct gateway_update){
