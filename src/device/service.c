@@ -102,6 +102,10 @@ static struct gateway_state *gateway_get(struct device_service *service, struct 
         return NULL;
     }
     HASH_ADD(hh, service->gateways, id, (unsigned)id.n, gateway);
+    if (gateway->hh.tbl == NULL) {
+        free(gateway);
+        return NULL;
+    }
     return gateway;
 }
 

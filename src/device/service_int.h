@@ -7,6 +7,8 @@
 #include "device/reply.h"
 #include "device/service.h"
 
+/* A failed HASH_ADD leaves hh.tbl NULL instead of ending the program. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #define HINT_INTERVAL_MS 1000
