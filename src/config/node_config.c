@@ -1,9 +1,9 @@
 #include "config/node_config.h"
 
 #include "base/id.h"
+#include "config/address.h"
 #include "config/yaml.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 static const cyaml_schema_field_t listener_fields[] = {
@@ -39,21 +39,6 @@ static const cyaml_schema_field_t config_fields[] = {
 static const cyaml_schema_value_t config_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct node_config, config_fields),
 };
-
-static bool address_is_loopback(const char *address)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, address, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
-static bool address_is_numeric(const char *address)
-{
-    unsigned char any[sizeof(struct in6_addr)];
-    return inet_pton(AF_INET, address, any) == 1 || inet_pton(AF_INET6, address, any) == 1;
-}
 
 /* What a schema cannot say. */
 static int config_check(const struct node_config *config, const char *path, char *why,
