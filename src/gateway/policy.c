@@ -3,11 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* One level of a pattern against one name; moves *pattern behind the slash. */
+/* One level of a pattern against one name; moves *pattern behind the slash. A pattern that has
+ * ended leaves the rest open. */
 static bool level_fits(const char **pattern, struct bytes name)
 {
     size_t n = strcspn(*pattern, "/");
-    bool fits = (n == 1 && **pattern == '*') || bytes_equal(bytes_of(*pattern, n), name);
+    bool fits = n == 0 || (n == 1 && **pattern == '*') || bytes_equal(bytes_of(*pattern, n), name);
     *pattern += n;
     if (**pattern == '/')
         (*pattern)++;
