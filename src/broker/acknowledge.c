@@ -71,9 +71,10 @@ void acknowledge_done(struct broker *b, struct conn *conn)
     conn_unblock(b, conn);
 }
 
-void broker_acknowledge(struct broker *b, struct broker_conn name, uint64_t ticket, uint8_t reason)
+void broker_acknowledge(struct broker *b, struct broker_conn conn_name, uint64_t ticket,
+                        uint8_t reason)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL || conn->state != CONN_CONNECTED)
         return;
     broker_enter(b, 0);

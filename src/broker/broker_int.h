@@ -182,7 +182,7 @@ void conn_free_all(struct broker *b);
 bool conn_is_open_for_input(const struct broker *b, const struct conn *conn);
 
 /* connect.c */
-void connect_input(struct broker *b, struct conn *conn, struct bytes packet);
+void connect_input(struct broker *b, struct conn *conn, struct bytes bytes);
 
 /* session.c */
 struct bytes session_client_id(const struct session *s);

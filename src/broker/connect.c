@@ -315,10 +315,10 @@ static void let_in(struct broker *b, struct conn *conn, struct connecting *c,
         deliver_waiting(b, s);
 }
 
-void broker_authenticated(struct broker *b, struct broker_conn name,
+void broker_authenticated(struct broker *b, struct broker_conn conn_name,
                           const struct broker_grant *grant, uint64_t now_ms)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL || conn->state != CONN_AUTHENTICATING)
         return;
     broker_enter(b, now_ms);

@@ -75,9 +75,9 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
     return 0;
 }
 
-void *broker_conn_data(struct broker *b, struct broker_conn name)
+void *broker_conn_data(struct broker *b, struct broker_conn conn_name)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     return conn == NULL ? NULL : conn->host_data;
 }
 
@@ -285,9 +285,9 @@ static void conn_free(struct broker *b, struct conn *conn)
     free(conn);
 }
 
-void broker_closed(struct broker *b, struct broker_conn name, uint64_t now_ms)
+void broker_closed(struct broker *b, struct broker_conn conn_name, uint64_t now_ms)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL)
         return;
     ASSERT(b->depth == 0);
@@ -297,10 +297,10 @@ void broker_closed(struct broker *b, struct broker_conn name, uint64_t now_ms)
     conn_free(b, conn);
 }
 
-void broker_disconnect(struct broker *b, struct broker_conn name, uint8_t reason, const char *words,
-                       uint64_t now_ms)
+void broker_disconnect(struct broker *b, struct broker_conn conn_name, uint8_t reason,
+                       const char *words, uint64_t now_ms)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL)
         return;
     broker_enter(b, now_ms);
@@ -331,9 +331,9 @@ void conn_timer(struct broker *b, struct conn *conn)
         conn_end(b, conn, MQTT_REASON_KEEP_ALIVE_TIMEOUT, "keep alive timeout", CONN_TELL);
 }
 
-bool broker_conn_wants_input(struct broker *b, struct broker_conn name)
+bool broker_conn_wants_input(struct broker *b, struct broker_conn conn_name)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     return conn != NULL && conn_is_open_for_input(b, conn);
 }
 
@@ -345,17 +345,17 @@ void conn_unblock(struct broker *b, struct conn *conn)
     }
 }
 
-size_t broker_output(struct broker *b, struct broker_conn name, struct broker_piece *pieces,
+size_t broker_output(struct broker *b, struct broker_conn conn_name, struct broker_piece *pieces,
                      size_t most, bool *closing)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     *closing = conn == NULL || conn->state == CONN_ENDING;
     return conn == NULL ? 0 : output_pieces(&conn->output, pieces, most);
 }
 
-void broker_output_written(struct broker *b, struct broker_conn name, size_t n)
+void broker_output_written(struct broker *b, struct broker_conn conn_name, size_t n)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL)
         return;
     broker_enter(b, 0);

@@ -124,11 +124,11 @@ static size_t first_packet(struct broker *b, struct conn *conn, struct bytes in)
     return size;
 }
 
-int broker_input(struct broker *b, struct broker_conn name, struct bytes in, uint64_t now_ms,
+int broker_input(struct broker *b, struct broker_conn conn_name, struct bytes in, uint64_t now_ms,
                  size_t *consumed)
 {
     *consumed = in.n;
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL)
         return SEALMQ_E_CLOSED;
     broker_enter(b, now_ms);

@@ -92,7 +92,7 @@ int parcel_put_filter(struct broker *b, struct bytes filter, bool joins)
     if (error != 0)
         return error;
     /* All copies are made before any is put, so that all shards learn of it or none. */
-    struct filter_text *copies[SHARDS_MAX];
+    struct filter_text *copies[SHARDS_MAX] = {0};
     unsigned count = 0;
     for (uint64_t rest = shards; rest != 0; rest &= rest - 1) {
         struct filter_text *copy = malloc(sizeof *copy + filter.n);

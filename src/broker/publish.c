@@ -238,10 +238,10 @@ int broker_publish(struct broker *b, const struct broker_outgoing *message, uint
     return error;
 }
 
-int broker_reply(struct broker *b, struct broker_conn name, const struct broker_outgoing *message,
-                 uint64_t now_ms)
+int broker_reply(struct broker *b, struct broker_conn conn_name,
+                 const struct broker_outgoing *message, uint64_t now_ms)
 {
-    struct conn *conn = conn_get(b, name);
+    struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL || conn->state != CONN_CONNECTED)
         return SEALMQ_E_CLOSED;
     broker_enter(b, now_ms);

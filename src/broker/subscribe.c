@@ -115,7 +115,8 @@ void subscribe_input(struct broker *b, struct conn *conn, const struct mqtt_subs
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
     } else if (send_suback(b, conn, subscribe, &outcomes, &codes)) {
         size_t i = 0;
-        for (struct bytes rest = subscribe->filters; mqtt_filters_next(&rest, &f); i++)
+        for (struct bytes rest = subscribe->filters; i < outcomes.n && mqtt_filters_next(&rest, &f);
+             i++)
             send_retained_for(b, s, &f, outcomes.p[i], ids);
     }
     subscription_ids_release(ids);

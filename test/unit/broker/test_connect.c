@@ -275,8 +275,12 @@ static void connect_packet_of_an_unknown_has_a_limit(void **state)
     world_init(&w, 1);
     world_start(&w);
     client_open(&a, &w, 0, MQTT_V5);
-    /* A remaining length of 200 MB: refused before its bytes are there. */
+    /* Remaining lengths of 200 MB and of 300 kB: refused before their bytes are there. */
     client_send_bytes(&a, BYTES_LIT("\x10\x80\x80\x80\x64\x00\x04MQTT"));
+    client_expect_closed(&a);
+    client_close(&a);
+    client_open(&a, &w, 0, MQTT_V5);
+    client_send_bytes(&a, BYTES_LIT("\x10\xe0\xa7\x12\x00\x04MQTT"));
     client_expect_closed(&a);
     client_close(&a);
     world_close(&w);

@@ -174,12 +174,54 @@ static void refusal_by_a_service_cannot_be_told_in_311(void **state)
     world_close(&w);
 }
 
+static enum broker_verdict defer(struct world *w, const struct broker_publish *in, uint64_t ticket,
+                                 uint8_t *reason)
+{
+    (void)w;
+    (void)in;
+    (void)ticket;
+    (void)reason;
+    return BROKER_DEFER;
+}
+
+static bool no_writing_to_n(const struct broker_subject *subject, enum broker_access access,
+                            struct bytes topic)
+{
+    (void)subject;
+    return access != BROKER_WRITE || topic.p[0] != 'n';
+}
+
+static void refusals_wait_for_what_was_deferred_before(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    world_init(&w, 1);
+    w.publish = defer;
+    w.authorize = no_writing_to_n;
+    world_start(&w);
+    client_join(&a, &w, MQTT_V5, "a");
+    client_publish(&a, "x", "1", 1, 1, false);
+    client_publish(&a, "n", "2", 1, 2, false);
+    client_publish(&a, "n", "3", 2, 3, false);
+    client_publish(&a, "n", "4", 0, 0, false);
+    client_expect_nothing(&a);
+    broker_acknowledge(w.shard[0], a.conn, w.tickets[0], 0);
+    (void)client_expect_ack(&a, MQTT_PUBACK, 1);
+    assert_int_equal(client_expect_ack(&a, MQTT_PUBACK, 2).reason, MQTT_REASON_NOT_AUTHORIZED);
+    assert_int_equal(client_expect_ack(&a, MQTT_PUBREC, 3).reason, MQTT_REASON_NOT_AUTHORIZED);
+    client_expect_nothing(&a);
+    client_close(&a);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(service_sees_who_and_what),
         cmocka_unit_test(callbacks_may_come_back_in),
         cmocka_unit_test(reply_reaches_a_client_that_has_not_subscribed),
+        cmocka_unit_test(refusals_wait_for_what_was_deferred_before),
         cmocka_unit_test(refusal_by_a_service_cannot_be_told_in_311),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,14 @@ static void messages_go_only_where_somebody_listens(void **state)
     assert_null(broker_take_parcels(w.shard[0], 99));
     w.holds_parcels = false;
     /* The first of two to go is no reason to stop sending, the last is. */
+    struct mqtt_packet packet = {.type = MQTT_UNSUBSCRIBE};
+    packet.unsubscribe = (struct mqtt_unsubscribe){.packet_id = 5, .filters = BYTES_LIT("\0\3x/+")};
+    client_send(&b, &packet);
+    (void)client_expect(&b, MQTT_UNSUBACK);
+    client_publish(&a, "x/y", "1", 0, 0, false);
+    (void)client_expect_publish(&c, "x/y", "1");
+    client_expect_nothing(&b);
+    client_subscribe(&b, "x/+", 0);
     client_close(&b);
     client_publish(&a, "x/y", "2", 0, 0, false);
     (void)client_expect_publish(&c, "x/y", "2");
