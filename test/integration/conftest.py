@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'lib'))
+import sealmq_network  # noqa: E402
 import sealmq_testlib as lib  # noqa: E402
 
 DEFAULT_LIMIT_S = 120
@@ -67,3 +68,14 @@ def connect(request):
         request.addfinalizer(client.close)
         return client
     return make
+
+
+@pytest.fixture(scope='module')
+def network(tmp_path_factory):
+    """Four nodes that know each other, for all tests of a module: leave them running, and give
+    gateways names of their own."""
+    made = sealmq_network.Network(tmp_path_factory.mktemp('network'), config='workers: 2\n')
+    made.start()
+    made.wait_for_company()
+    yield made
+    made.close()
