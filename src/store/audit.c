@@ -69,7 +69,7 @@ static void conclude(struct audit *audit, enum audit_verdict verdict, const stru
         .verdict = verdict,
         .gateway = found->gateway,
         .n = found->n,
-        .row = found->row,
+        .row = found->row_count == 0 ? -1 : found->row, /* all are missing, not one */
         .rows = found->rows,
         .row_count = found->row_count,
         .stored = found->hash,
@@ -127,8 +127,11 @@ static int hash_found(struct audit *audit, struct found *found)
     if (!reserve_hashes(audit, found->row_count + 1))
         return SEALMQ_E_NOMEM;
     int error = report_head_leaf(&stored->head, &audit->hashes[0]);
-    for (size_t i = 0; error == 0 && i < found->row_count; i++)
+    for (size_t i = 0; error == 0 && i < found->row_count; i++) {
         error = row_leaf(&found->rows[i].row, &audit->hashes[i + 1]);
+        if (error != 0 && found->row < 0)
+            found->row = found->rows[i].number;
+    }
     if (error == 0)
         report_hash(audit->hashes, found->row_count + 1, &found->hash);
     else /* longer than anything that was ever signed */
