@@ -239,6 +239,7 @@ static void take_rules(void *worker_context, void *arg)
     struct station *station = worker_context;
     rules_unref(station->rules);
     station->rules = arg;
+    broker_access_changed(net_worker_broker(station->worker));
 }
 
 /* --- the main thread ----------------------------------------------------------------------- */

@@ -94,15 +94,26 @@ static int read_access(struct node *node, char *why, size_t why_size)
     return 0;
 }
 
+/* On each worker: its shard asks again what it remembers of the old rules. */
+static void on_access_changed(void *worker_context, void *arg)
+{
+    struct node_worker *worker = worker_context;
+    (void)arg;
+    broker_access_changed(net_worker_broker(worker->net));
+}
+
 void node_reload(struct node *node)
 {
     char why[512] = "";
     int error = read_access(node, why, sizeof why);
-    if (error != 0)
+    if (error != 0) {
         log_error(COMPONENT, "the password and ACL files stay as they were: %s",
                   why[0] != '\0' ? why : sealmq_error_text(error));
-    else
-        log_info(COMPONENT, "password and ACL files were read again");
+        return;
+    }
+    for (unsigned i = 0; i < net_server_workers(node->server); i++) /* a stopped one needs none */
+        (void)!net_worker_post(net_server_worker(node->server, i), on_access_changed, NULL);
+    log_info(COMPONENT, "password and ACL files were read again");
 }
 
 /* ---- workers ---- */
