@@ -240,6 +240,8 @@ int block_store_put_block(struct block_store *store, struct bytes block_wire,
         error = block_store_tip(store, &tip);
     if (error == 0 && block.header.height != tip + 1)
         error = SEALMQ_E_CONFLICT;
+    if (error == 0 && certificate.n > DB_LENGTH_MAX)
+        error = SEALMQ_E_LIMIT;
     if (error == 0)
         error = blocks_index_walk(&block, put_index_row, store, &records);
     if (error != 0)
@@ -261,6 +263,8 @@ int block_store_put_checkpoint(struct block_store *store, uint64_t size, struct 
 {
     if (size > INT64_MAX)
         return SEALMQ_E_ARG;
+    if (note.n > DB_LENGTH_MAX)
+        return SEALMQ_E_LIMIT;
     sqlite3_stmt *put = store->statements[BLOCKS_PUT_CHECKPOINT];
     db_bind_u64(put, 1, size);
     db_bind_text(put, 2, note);
@@ -271,6 +275,8 @@ int block_store_put_slot(struct block_store *store, int slot, struct bytes bytes
 {
     if (slot < 0 || slot >= BLOCK_STORE_SLOTS)
         return SEALMQ_E_ARG;
+    if (bytes.n > DB_LENGTH_MAX)
+        return SEALMQ_E_LIMIT;
     sqlite3_stmt *put = store->statements[bytes.n == 0 ? BLOCKS_REMOVE_SLOT : BLOCKS_PUT_SLOT];
     db_bind_u64(put, 1, (uint64_t)slot);
     if (bytes.n != 0)

@@ -104,6 +104,8 @@ int outbox_put(struct outbox *outbox, int kind, uint64_t key, struct bytes value
 {
     if (key > INT64_MAX)
         return SEALMQ_E_ARG;
+    if (value.n > DB_LENGTH_MAX)
+        return SEALMQ_E_LIMIT;
     sqlite3_stmt *put = outbox->statements[PUT];
     sqlite3_bind_int(put, 1, kind);
     db_bind_u64(put, 2, key);

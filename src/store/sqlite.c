@@ -11,7 +11,7 @@
 #define BUSY_TIMEOUT_MS 5000
 /* Longer strings, blobs and rows are refused before memory is taken for them. Blocks are the
  * longest that we write. */
-#define LENGTH_MAX      (32 * 1024 * 1024)
+#define DB_LENGTH_MAX   (32 * 1024 * 1024)
 /* What a file of the write-ahead log may keep when it has been worked off. */
 #define WAL_KEPT_BYTES  "67108864"
 
@@ -128,14 +128,14 @@ static void must_bind(int code)
 
 void db_bind_blob(sqlite3_stmt *statement, int at, struct bytes b)
 {
-    ASSERT(b.n <= LENGTH_MAX);
+    ASSERT(b.n <= DB_LENGTH_MAX);
     must_bind(sqlite3_bind_blob(statement, at, b.n == 0 ? "" : (const char *)b.p, (int)b.n,
                                 SQLITE_STATIC));
 }
 
 void db_bind_text(sqlite3_stmt *statement, int at, struct bytes b)
 {
-    ASSERT(b.n <= LENGTH_MAX);
+    ASSERT(b.n <= DB_LENGTH_MAX);
     must_bind(sqlite3_bind_text(statement, at, b.n == 0 ? "" : (const char *)b.p, (int)b.n,
                                 SQLITE_STATIC));
 }
@@ -250,7 +250,7 @@ static int open_uri(const char *path, const char *query, int flags, sqlite3 **ou
 static int harden(sqlite3 *db)
 {
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, DB_LENGTH_MAX);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
@@ -275,7 +275,7 @@ static int read_int(sqlite3 *db, const char *sql, int *out)
 }
 
 struct identity {
-    int application_id, version, tables;
+    int application_id, version, tables, is_utf8;
 };
 
 static int identify(sqlite3 *db, struct identity *out)
@@ -285,6 +285,8 @@ static int identify(sqlite3 *db, struct identity *out)
         code = read_int(db, "PRAGMA user_version", &out->version);
     if (code == SQLITE_OK)
         code = read_int(db, "SELECT count(*) FROM sqlite_schema", &out->tables);
+    if (code == SQLITE_OK)
+        code = read_int(db, "SELECT encoding = 'UTF-8' FROM pragma_encoding", &out->is_utf8);
     return code;
 }
 
@@ -318,7 +320,8 @@ static int make_tables(sqlite3 *db, const struct db_kind *kind)
 static int check_kind(const struct identity *identity, const char *path, const struct db_kind *kind,
                       char *why, size_t why_size)
 {
-    if (identity->application_id != kind->application_id) {
+    /* We make them in UTF-8, and take texts as the bytes that they are stored as. */
+    if (identity->application_id != kind->application_id || identity->is_utf8 == 0) {
         store_why(why, why_size, "%s is not %s but some other SQLite database: name another path",
                   path, kind->called);
         return SEALMQ_E_CORRUPT;

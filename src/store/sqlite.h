@@ -10,6 +10,10 @@
 
 #include <sqlite3.h>
 
+/* Longer strings, blobs and rows are refused before memory is taken for them. Blocks are the
+ * longest that we write. */
+#define DB_LENGTH_MAX (32 * 1024 * 1024)
+
 struct db_kind {
     const char *called; /* for people: "a block store" */
     int application_id; /* of this kind of file */
@@ -52,7 +56,8 @@ SEALMQ_MUST_CHECK int db_begin(sqlite3 *db);
 SEALMQ_MUST_CHECK int db_commit(sqlite3 *db); /* after an error: roll back */
 void db_rollback(sqlite3 *db);
 
-/* Binding. The bytes must stay until the statement is run; empty ones are not NULL. */
+/* Binding. The bytes, at most DB_LENGTH_MAX, must stay until the statement is run; empty ones are
+ * not NULL. */
 void db_bind_blob(sqlite3_stmt *statement, int at, struct bytes b);
 void db_bind_text(sqlite3_stmt *statement, int at, struct bytes b);
 /* Up to INT64_MAX. */

@@ -153,6 +153,15 @@ static void tables_of_a_newer_program_are_refused(void **state)
     assert_refused(path, OWNER, SEALMQ_E_VERSION, "version 2");
 }
 
+static void tables_in_another_encoding_are_not_ours(void **state)
+{
+    const char *path = folder_path(state, "gateway.db");
+    run_sql(path, "PRAGMA encoding = 'UTF-16le'; PRAGMA application_id = 1399147855;"
+                  "PRAGMA user_version = 1; CREATE TABLE entries(kind, key, value, "
+                  "PRIMARY KEY(kind, key)); CREATE TABLE meta(key, value)");
+    assert_refused(path, OWNER, SEALMQ_E_CORRUPT, "some other SQLite database");
+}
+
 static void a_file_without_its_tables_is_refused(void **state)
 {
     outbox_close(open_outbox(state));
@@ -275,6 +284,7 @@ int main(void)
         T(another_kind_of_database_is_refused_and_left_alone),
         T(a_file_that_is_no_database_is_refused_and_left_alone),
         T(tables_of_a_newer_program_are_refused),
+        T(tables_in_another_encoding_are_not_ours),
         T(a_file_without_its_tables_is_refused),
         T(a_damaged_file_is_refused_or_read_with_an_error_at_any_page),
         T(a_file_that_another_process_uses_is_refused),
