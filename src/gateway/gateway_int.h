@@ -18,6 +18,8 @@
 #include "gateway/policy.h"
 #include "ledger/request.h"
 
+/* A HASH_ADD that finds no memory leaves hh.tbl NULL instead of ending the program. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #define REPORT_INTERVAL_MS  1000

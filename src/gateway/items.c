@@ -54,13 +54,26 @@ struct gateway_item *item_find(struct gateway *gateway, const struct row *row)
     return item;
 }
 
-static void item_add(struct gateway *gateway, struct gateway_item *item)
+static void item_free(struct gateway_item *item)
+{
+    free(item->key);
+    free(item->written);
+    free(item);
+}
+
+/* Takes the item; SEALMQ_E_NOMEM: it is gone. */
+static int item_add(struct gateway *gateway, struct gateway_item *item)
 {
     HASH_ADD_KEYPTR(hh, gateway->items, item->key, strlen(item->key), item);
+    if (item->hh.tbl == NULL) {
+        item_free(item);
+        return SEALMQ_E_NOMEM;
+    }
     if (!item->is_described)
         gateway->undescribed++;
     if (item->num >= gateway->next_item)
         gateway->next_item = item->num + 1;
+    return 0;
 }
 
 struct gateway_item *item_get(struct gateway *gateway, const struct row *row)
@@ -75,11 +88,10 @@ struct gateway_item *item_get(struct gateway *gateway, const struct row *row)
         return NULL;
     }
     item = item_new(row, gateway->next_item);
-    if (item == NULL) {
+    if (item == NULL || item_add(gateway, item) != 0) {
         gateway_update_fail(gateway, SEALMQ_E_NOMEM);
         return NULL;
     }
-    item_add(gateway, item);
     item_save(gateway, item);
     return item;
 }
@@ -130,25 +142,25 @@ int item_load(struct gateway *gateway, uint64_t num, struct bytes value)
         reader_fail(&r, SEALMQ_E_VERSION);
     uint8_t flags = reader_u8(&r);
     uint8_t type = reader_u8(&r);
-    struct row row = {
-        .device = reader_str8(&r),
-        .service = reader_str8(&r),
-        .name = reader_str8(&r),
-        .unit = reader_str8(&r),
-        .type = (enum datatype)type,
-    };
+    struct row row = {.type = (enum datatype)type};
+    row.device = reader_str8(&r);
+    row.service = reader_str8(&r);
+    row.name = reader_str8(&r);
+    row.unit = reader_str8(&r);
     int64_t written_us = (int64_t)reader_u64(&r);
     struct bytes written = reader_str16(&r);
     if (reader_end(&r) != 0 || num == 0 || num > UINT32_MAX - 1 ||
         datatype_name(row.type) == NULL || !item_name_is_valid(row.device) ||
         !item_name_is_valid(row.service) || !item_name_is_valid(row.name) ||
-        row.unit.n > UNIT_MAX_BYTES || item_find(gateway, &row) != NULL)
+        row.unit.n > UNIT_MAX_BYTES || datatype_check(DATATYPE_STRING, written) != 0 ||
+        item_find(gateway, &row) != NULL)
         return SEALMQ_E_CORRUPT;
     struct gateway_item *item = item_new(&row, (uint32_t)num);
     if (item == NULL)
         return SEALMQ_E_NOMEM;
     item->is_described = (flags & ITEM_DESCRIBED) != 0;
-    item_add(gateway, item);
+    if (item_add(gateway, item) != 0)
+        return SEALMQ_E_NOMEM;
     return (flags & ITEM_WRITTEN) != 0 ? item_set_written(item, written, written_us) : 0;
 }
 
@@ -157,8 +169,6 @@ void items_free(struct gateway *gateway)
     struct gateway_item *item, *next;
     HASH_ITER (hh, gateway->items, item, next) {
         HASH_DEL(gateway->items, item);
-        free(item->key);
-        free(item->written);
-        free(item);
+        item_free(item);
     }
 }

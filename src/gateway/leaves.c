@@ -40,6 +40,10 @@ static struct gateway_leaf *add(struct gateway *gateway, uint64_t n)
     leaf->n = n;
     leaf->status = LEAF_PENDING;
     HASH_ADD(hh, gateway->leaves, n, sizeof leaf->n, leaf);
+    if (leaf->hh.tbl == NULL) {
+        free(leaf);
+        return NULL;
+    }
     return leaf;
 }
 

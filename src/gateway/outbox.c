@@ -18,6 +18,11 @@ static int add(struct gateway *gateway, uint64_t n, const struct hash *hash, str
     memcpy(copy, plain.p, plain.n);
     *report = (struct gateway_report){.n = n, .hash = *hash, .plain = bytes_of(copy, plain.n)};
     HASH_ADD(hh, gateway->outbox, n, sizeof report->n, report);
+    if (report->hh.tbl == NULL) {
+        free(report);
+        free(copy);
+        return SEALMQ_E_NOMEM;
+    }
     gateway->outbox_bytes += plain.n;
     return 0;
 }

@@ -37,8 +37,16 @@ static void patterns_are_names_or_stars(void **state)
     assert_null(found("D/*/*", "D1", "CS", "t"));
     assert_null(found("D12/*/*", "D1", "CS", "t"));
     assert_null(found("D*/*/*", "D1", "CS", "t")); /* a star is a whole name */
-    assert_null(found("", "D1", "CS", "t"));
-    assert_null(found("*/*", "D1", "CS", "t"));
+}
+
+static void a_short_pattern_leaves_the_rest_open(void **state)
+{
+    (void)state;
+    assert_non_null(found("*", "D1", "CS", "t"));
+    assert_non_null(found("D1", "D1", "CS", "t"));
+    assert_non_null(found("*/CS", "D1", "CS", "t"));
+    assert_null(found("D2", "D1", "CS", "t"));
+    assert_null(found("D1/XY", "D1", "CS", "t"));
 }
 
 static void the_first_that_fits_counts(void **state)
@@ -125,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns_are_names_or_stars),
+        cmocka_unit_test(a_short_pattern_leaves_the_rest_open),
         cmocka_unit_test(the_first_that_fits_counts),
         cmocka_unit_test(periodic_writes_once_in_its_interval),
         cmocka_unit_test(change_writes_what_moved_by_the_threshold),

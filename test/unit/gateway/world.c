@@ -498,6 +498,7 @@ void world_pass(struct world *w, uint64_t ms)
 {
     uint64_t end = w->now.now_ms + ms;
     unsigned rounds = 0;
+    world_deliver(w);
     for (;;) {
         uint64_t next = w->deadline_ms < end ? w->deadline_ms : end;
         if (next > w->now.now_ms) {

@@ -18,7 +18,7 @@
 
 #define GATEWAY        "plant-a/gw1"
 #define NODE           "broker/a"
-#define WORLD_RECEIPTS 256
+#define WORLD_RECEIPTS 1100
 #define NOTE_KINDS     (GATEWAY_NOTE_BAD_MESSAGE + 1)
 #define WALL_START     INT64_C(1800000000000000)
 #define REPLY_TOPIC    "chain/plant/reply/" GATEWAY
