@@ -161,38 +161,35 @@ static bool reserve_row(struct each *each)
     return true;
 }
 
-/* Appends the value's text to `values`, cut after one byte too many. */
-static int read_value(struct each *each, struct history_stored_row *out)
+/* The value's text, cut after one byte too many; a number's is in `number`. Tells whether it is
+ * stored as this program would store it. */
+static int read_value(sqlite3_stmt *rows, int at, enum datatype datatype,
+                      char number[HISTORY_NUMBER_MAX], struct bytes *text, bool *is_as_written)
 {
-    sqlite3_stmt *rows = each->statements[ROWS];
-    char number[HISTORY_NUMBER_MAX];
-    struct bytes text;
     struct history_value as_written;
-    int type = sqlite3_column_type(rows, 5);
-    switch (type) {
-    case SQLITE_INTEGER:
-        history_integer_text(sqlite3_column_int64(rows, 5), number);
-        text = bytes_str(number);
-        break;
-    case SQLITE_FLOAT:
-        history_real_text(sqlite3_column_double(rows, 5), number);
-        text = bytes_str(number);
-        break;
-    default: {
-        const void *p = sqlite3_column_blob(rows, 5);
-        text = bytes_of(p, (size_t)sqlite3_column_bytes(rows, 5));
-        if (p == NULL && text.n != 0)
-            return SEALMQ_E_NOMEM;
-        break;
+    int type = sqlite3_column_type(rows, at);
+    if (type == SQLITE_INTEGER) {
+        history_integer_text(sqlite3_column_int64(rows, at), number);
+        *text = bytes_str(number);
+        *is_as_written = history_value_is_number(datatype);
+        return 0;
     }
+    if (type == SQLITE_FLOAT) {
+        history_real_text(sqlite3_column_double(rows, at), number);
+        *text = bytes_str(number);
+        *is_as_written = history_value_is_number(datatype) &&
+                         history_real_is_kept(sqlite3_column_double(rows, at));
+        return 0;
     }
-    if (text.n > VALUE_MAX_BYTES)
-        text.n = VALUE_MAX_BYTES + 1;
-    history_value_of(out->row.type, text, &as_written);
-    out->is_damaged |= type != as_written.type;
-    out->row.value = text; /* its place is known when no more come */
-    buf_append_bytes(&each->values, text);
-    return buf_status(&each->values);
+    const void *p = sqlite3_column_blob(rows, at);
+    *text = bytes_of(p, (size_t)sqlite3_column_bytes(rows, at));
+    if (p == NULL && text->n != 0)
+        return SEALMQ_E_NOMEM;
+    if (text->n > VALUE_MAX_BYTES)
+        text->n = VALUE_MAX_BYTES + 1;
+    history_value_of(datatype, *text, &as_written);
+    *is_as_written = type == SQLITE_TEXT && as_written.type == SQLITE_TEXT;
+    return 0;
 }
 
 /* Takes the row under the cursor. */
@@ -216,8 +213,15 @@ static int take_row(struct each *each)
     out->row.time_us = sqlite3_column_int64(rows, 3);
     out->is_damaged |= sqlite3_column_type(rows, 3) != SQLITE_INTEGER ||
                        sqlite3_column_type(rows, 4) != SQLITE_INTEGER;
-    each->values_at[each->row_count] = each->values.n;
-    error = read_value(each, out);
+    char text[HISTORY_NUMBER_MAX];
+    bool is_as_written;
+    error = read_value(rows, 5, out->row.type, text, &out->row.value, &is_as_written);
+    if (error != 0)
+        return error;
+    out->is_damaged |= !is_as_written;
+    each->values_at[each->row_count] = each->values.n; /* its place is known when no more come */
+    buf_append_bytes(&each->values, out->row.value);
+    error = buf_status(&each->values);
     if (error == 0)
         each->row_count++;
     return error;

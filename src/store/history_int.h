@@ -55,6 +55,10 @@ struct history_value {
 };
 #define HISTORY_NUMBER_MAX 32 /* the text of a number, with final zero */
 void history_value_of(enum datatype type, struct bytes text, struct history_value *out);
+/* Whether values of the type may be stored as numbers, and this REAL be one of them: not a zero
+ * with a sign, which not every tool keeps. */
+bool history_value_is_number(enum datatype type);
+bool history_real_is_kept(double v);
 /* The one text that a stored number stands for. */
 void history_integer_text(int64_t v, char out[HISTORY_NUMBER_MAX]);
 void history_real_text(double v, char out[HISTORY_NUMBER_MAX]);

@@ -3,6 +3,7 @@
  * The locale must be "C", as it is in a program that does not ask for another. */
 #include "store/history_int.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,24 +25,73 @@ void history_real_text(double v, char out[HISTORY_NUMBER_MAX])
         strcat(out, ".0");
 }
 
+static const char *skip_digits(const char *s)
+{
+    while (*s >= '0' && *s <= '9')
+        s++;
+    return s;
+}
+
+/* The digits of a whole number, no zero before others. NULL when there are none such. */
+static const char *skip_whole(const char *s)
+{
+    const char *end = skip_digits(s);
+    return end == s || (*s == '0' && end != s + 1) ? NULL : end;
+}
+
+/* As history_integer_text writes numbers, but perhaps too large. */
+static bool is_whole(const char *s)
+{
+    const char *digits = s + (*s == '-');
+    const char *end = skip_whole(digits);
+    return end != NULL && *end == '\0' && strcmp(s, "-0") != 0;
+}
+
+/* As history_real_text surely writes numbers: 15 digits survive the way through a double, and those
+ * from 0.0001 on are written without an exponent. A short way past the test by doing it. */
+static bool is_plain(const char *s)
+{
+    const char *digits = s + (*s == '-');
+    const char *point = skip_whole(digits);
+    if (point == NULL || *point != '.')
+        return false;
+    const char *fraction = point + 1, *end = skip_digits(fraction);
+    bool is_short = *end == '\0' && end - digits <= 16;
+    bool has_no_idle_zero = end - fraction == 1 || (end > fraction && end[-1] != '0');
+    return is_short && has_no_idle_zero && (*digits != '0' || strncmp(fraction, "0000", 4) != 0);
+}
+
+bool history_value_is_number(enum datatype type)
+{
+    return type == DATATYPE_INT || type == DATATYPE_DOUBLE;
+}
+
+bool history_real_is_kept(double v)
+{
+    return isfinite(v) && (v != 0 || !signbit(v));
+}
+
 void history_value_of(enum datatype type, struct bytes text, struct history_value *out)
 {
     char copy[HISTORY_NUMBER_MAX], again[HISTORY_NUMBER_MAX];
     *out = (struct history_value){.type = SQLITE_TEXT, .text = text};
-    if ((type != DATATYPE_INT && type != DATATYPE_DOUBLE) || text.n == 0 ||
+    if (!history_value_is_number(type) || text.n == 0 ||
         bytes_to_cstr(text, copy, sizeof(copy)) != 0)
         return;
-    out->integer = strtoll(copy, NULL, 10);
-    history_integer_text(out->integer, again);
-    if (strcmp(copy, again) == 0) {
-        out->type = SQLITE_INTEGER;
+    if (is_whole(copy)) {
+        errno = 0;
+        out->integer = strtoll(copy, NULL, 10);
+        if (errno == 0)
+            out->type = SQLITE_INTEGER;
         return;
     }
     out->real = strtod(copy, NULL);
-    /* Zero with a sign is left as text: not every tool keeps the sign. */
-    if (!isfinite(out->real) || (out->real == 0 && signbit(out->real)))
+    if (!history_real_is_kept(out->real))
         return;
-    history_real_text(out->real, again);
-    if (strcmp(copy, again) == 0)
-        out->type = SQLITE_FLOAT;
+    if (!is_plain(copy)) {
+        history_real_text(out->real, again);
+        if (strcmp(copy, again) != 0)
+            return;
+    }
+    out->type = SQLITE_FLOAT;
 }
