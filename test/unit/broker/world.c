@@ -217,6 +217,14 @@ void client_cut(struct client *c)
     world_turn(c->world);
 }
 
+void client_unstick(struct client *c)
+{
+    c->is_stuck = false;
+    if (!c->is_closed)
+        pull_output(c);
+    world_turn(c->world);
+}
+
 void client_close(struct client *c)
 {
     if (c->world == NULL)

@@ -72,6 +72,8 @@ struct broker *world_broker(struct world *w, const struct client *c);
 void client_open(struct client *c, struct world *w, unsigned shard, enum mqtt_version version);
 /* The network goes away. */
 void client_cut(struct client *c);
+/* It reads again, as the network finds out. */
+void client_unstick(struct client *c);
 /* Cuts if it is still open, and frees. */
 void client_close(struct client *c);
 void client_send(struct client *c, const struct mqtt_packet *packet);
