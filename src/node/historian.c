@@ -116,6 +116,23 @@ static struct historian_job *take_batch(struct historian *historian)
     return batch;
 }
 
+/* What history_add says of one report, with nothing of it stored: no matter to those beside it, or
+ * one gateway could have the reports of all others refused. */
+static bool is_of_report(int error)
+{
+    switch (error) {
+    case SEALMQ_E_EXISTS:
+    case SEALMQ_E_CONFLICT:
+    case SEALMQ_E_ARG:
+    case SEALMQ_E_LIMIT:
+    case SEALMQ_E_PARSE:
+    case SEALMQ_E_TYPE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Adds every job of the batch; an error here is the batch's, not a job's. */
 static int add_batch(struct history *history, struct historian_job *batch)
 {
@@ -129,7 +146,7 @@ static int add_batch(struct history *history, struct historian_job *batch)
             .rows = job->report.rows,
         };
         job->error = history_add(history, &report, &job->recorded);
-        if (job->error != 0 && job->error != SEALMQ_E_EXISTS && job->error != SEALMQ_E_CONFLICT)
+        if (job->error != 0 && !is_of_report(job->error))
             return job->error;
     }
     return 0;

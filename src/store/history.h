@@ -30,8 +30,10 @@ struct history_report {
 
 /* Group commit: begin, many adds, commit (durable). A report is added whole or not at all.
  * history_add: 0; SEALMQ_E_EXISTS when (gateway, n) is there with the same hash (fine: acknowledge
- * again); SEALMQ_E_CONFLICT when with another hash (the stored one goes to *recorded). Other errors
- * (SEALMQ_E_FULL, _IO, _CORRUPT) void the batch: roll back. */
+ * again); SEALMQ_E_CONFLICT when with another hash (the stored one goes to *recorded);
+ * SEALMQ_E_ARG, _LIMIT, _PARSE, _TYPE when the report is none that could be stored. Nothing of it
+ * is then, and the batch may go on. Other errors (SEALMQ_E_FULL, _IO, _CORRUPT) void the batch:
+ * roll back. */
 SEALMQ_MUST_CHECK int history_begin(struct history *history);
 SEALMQ_MUST_CHECK int history_add(struct history *history, const struct history_report *report,
                                   struct hash *recorded);

@@ -156,8 +156,10 @@ int history_add(struct history *history, const struct history_report *report, st
 {
     uint64_t gateway;
     int error = check_report(report);
-    if (error == 0)
-        error = gateway_id(history, report->head.gateway, &gateway);
+    if (error != 0)
+        return error;
+    /* From here on errors are the database's: what passed is far below its own limits. */
+    error = gateway_id(history, report->head.gateway, &gateway);
     if (error == 0)
         error = put_report(history, gateway, report, recorded);
     for (uint32_t i = 0; error == 0 && i < report->head.rows; i++)
