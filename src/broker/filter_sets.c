@@ -19,17 +19,6 @@ static bool is_dollar(struct bytes level)
     return level.n != 0 && level.p[0] == '$';
 }
 
-bool filter_has_wildcard(struct bytes filter)
-{
-    struct level_walk walk = level_walk_of(filter);
-    struct bytes level;
-    while (level_walk_next(&walk, &level)) {
-        if (is_hash(level) || is_plus(level))
-            return true;
-    }
-    return false;
-}
-
 bool filters_overlap(struct bytes a, struct bytes b)
 {
     struct level_walk walk_a = level_walk_of(a);

@@ -8,6 +8,5 @@
 bool filters_overlap(struct bytes a, struct bytes b);
 /* Whether every topic that matches `inner` matches `outer`. */
 bool filter_covers(struct bytes outer, struct bytes inner);
-bool filter_has_wildcard(struct bytes filter);
 
 #endif

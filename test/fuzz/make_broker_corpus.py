@@ -97,6 +97,7 @@ SEEDS = {
     'shards': (TWO_SHARDS, give(0, connect(b'a') + subscribe([(b'#', 1)])) +
                give(1, connect(b'b') + publish(b'x', b'1', 1, retain=True) +
                     publish(b'x', b'', 1, 2, retain=True)) + act(CUT) + act(DISCONNECT, 1)),
+    'second_connect': (0, give(0, connect(b'a') + connect(b'a').replace(b'MQTT\x05', b'MQTT\x15'))),
     'nonsense': (0, give(0, b'GET / HTTP/1.1\r\n\r\n') + give(1, connect(b'x')[:-3] + b'\xff')),
 }
 

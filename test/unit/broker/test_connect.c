@@ -359,6 +359,98 @@ static void name_of_a_closed_connection_stays_void(void **state)
     world_close(&w);
 }
 
+static void reason_below_0x80_still_refuses(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    world_init(&w, 1);
+    w.grant.reason = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
+    world_start(&w);
+    struct mqtt_connect connect = connect_as(MQTT_V5, "a");
+    assert_int_equal(client_connect(&a, &w, &connect).reason, MQTT_REASON_UNSPECIFIED_ERROR);
+    client_expect_closed(&a);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void words_are_for_those_who_want_them(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    static const uint8_t props[] = {MQTT_PROP_REQUEST_PROBLEM_INFO, 0};
+    world_init(&w, 1);
+    w.grant.reason_string = "welcome";
+    world_start(&w);
+    struct mqtt_connect connect = connect_as(MQTT_V5, "a");
+    connect.props.wire = bytes_of(props, sizeof props);
+    struct mqtt_connack ack = client_connect(&a, &w, &connect);
+    assert_true(bytes_equal(find(ack.props, MQTT_PROP_REASON_STRING).text, BYTES_LIT("welcome")));
+    broker_disconnect(w.shard[0], a.conn, MQTT_REASON_SERVER_SHUTTING_DOWN, "bye", w.now_ms);
+    struct mqtt_packet end = client_expect(&a, MQTT_DISCONNECT);
+    assert_int_equal(end.end.reason, MQTT_REASON_SERVER_SHUTTING_DOWN);
+    assert_false(has(end.end.props, MQTT_PROP_REASON_STRING));
+    client_close(&a);
+    world_close(&w);
+}
+
+static void packets_that_do_not_belong_end_the_connection(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    static const struct {
+        struct bytes bytes;
+        uint8_t reason;
+    } bad[] = {
+        {BYTES_LIT("\xf0\x00"), MQTT_REASON_PROTOCOL_ERROR},                       /* AUTH */
+        {BYTES_LIT("\x20\x03\x00\x00\x00"), MQTT_REASON_PROTOCOL_ERROR},           /* CONNACK */
+        {BYTES_LIT("\xd0\x00"), MQTT_REASON_PROTOCOL_ERROR},                       /* PINGRESP */
+        {BYTES_LIT("\x00\x00"), MQTT_REASON_MALFORMED_PACKET},                     /* type 0 */
+        {BYTES_LIT("\xc0\xff\xff\xff\xff\x01"), MQTT_REASON_MALFORMED_PACKET},     /* length */
+        {BYTES_LIT("\x80\x05\x00\x01\x00\x00\x00"), MQTT_REASON_MALFORMED_PACKET}, /* flags */
+    };
+    world_init(&w, 1);
+    world_start(&w);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        client_join(&a, &w, MQTT_V5, "a");
+        client_send_bytes(&a, bad[i].bytes);
+        assert_int_equal(client_expect(&a, MQTT_DISCONNECT).end.reason, bad[i].reason);
+        client_expect_closed(&a);
+        client_close(&a);
+        client_join(&a, &w, MQTT_V311, "a");
+        client_send_bytes(&a, bad[i].bytes);
+        client_expect_closed(&a);
+        client_close(&a);
+    }
+    world_close(&w);
+}
+
+static void server_can_end_with_everyone_still_there(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct client a, b, c;
+    struct broker_conn found;
+    world_init(&w, 1);
+    world_start(&w);
+    client_join(&a, &w, MQTT_V5, "a");
+    client_subscribe(&a, "#", 1);
+    a.is_stuck = true;
+    client_join(&b, &w, MQTT_V311, "b");
+    client_publish(&b, "x", "payload", 1, 1, true);
+    client_open(&c, &w, 0, MQTT_V5);
+    assert_int_equal(broker_find(w.shard[0], BYTES_LIT("a"), &found), 0);
+    assert_int_equal(broker_find(w.shard[0], BYTES_LIT("nobody"), &found), SEALMQ_E_NOTFOUND);
+    world_close(&w);
+    struct client *all[] = {&a, &b, &c};
+    for (size_t i = 0; i < 3; i++) {
+        buf_close(&all[i]->in);
+        buf_close(&all[i]->out);
+    }
+}
+
 static void options_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -405,6 +497,10 @@ int main(void)
         cmocka_unit_test(client_id_too_long_is_refused),
         cmocka_unit_test(connections_and_sessions_have_limits),
         cmocka_unit_test(name_of_a_closed_connection_stays_void),
+        cmocka_unit_test(reason_below_0x80_still_refuses),
+        cmocka_unit_test(words_are_for_those_who_want_them),
+        cmocka_unit_test(packets_that_do_not_belong_end_the_connection),
+        cmocka_unit_test(server_can_end_with_everyone_still_there),
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(shard_of_an_id_never_changes),
     };

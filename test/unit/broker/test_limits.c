@@ -162,6 +162,57 @@ static void client_is_not_sent_more_than_it_takes(void **state)
     world_close(&w);
 }
 
+static void client_back_with_less_room_loses_what_does_not_fit(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a, b;
+    static const uint8_t props[] = {MQTT_PROP_SESSION_EXPIRY,      0, 0, 14, 16,
+                                    MQTT_PROP_MAXIMUM_PACKET_SIZE, 0, 0, 0,  60};
+    char payload[101];
+    world_init(&w, 1);
+    world_start(&w);
+    struct mqtt_connect connect = lasting("a");
+    (void)client_connect(&a, &w, &connect);
+    client_subscribe(&a, "x", 1);
+    client_join(&b, &w, MQTT_V5, "b");
+    memset(payload, 'p', sizeof payload);
+    payload[100] = '\0';
+    client_publish(&b, "x", payload, 1, 1, false);
+    client_publish(&b, "x", "small", 1, 2, false);
+    client_close(&a);
+    client_publish(&b, "x", payload, 1, 3, false);
+    client_publish(&b, "x", "last", 1, 4, false);
+    connect.props.wire = bytes_of(props, sizeof props);
+    (void)client_connect(&a, &w, &connect);
+    assert_true(client_expect_publish(&a, "x", "small").dup);
+    (void)client_expect_publish(&a, "x", "last");
+    client_expect_nothing(&a);
+    assert_int_equal(stats_of(&w).publishes_dropped_total, 2);
+    client_close(&a);
+    client_close(&b);
+    world_close(&w);
+}
+
+static void longest_topics_are_routed_without_the_cache(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    static char topic[2049];
+    world_init(&w, 1);
+    world_start(&w);
+    memset(topic, 't', sizeof topic - 1);
+    client_join(&a, &w, MQTT_V5, "a");
+    client_subscribe(&a, "+", 0);
+    for (unsigned i = 0; i < 2; i++) {
+        client_publish(&a, topic, "x", 0, 0, false);
+        (void)client_expect_publish(&a, topic, "x");
+    }
+    client_close(&a);
+    world_close(&w);
+}
+
 static void client_too_small_for_a_connack_is_closed(void **state)
 {
     (void)state;
@@ -398,6 +449,8 @@ int main(void)
         cmocka_unit_test(queue_is_limited_in_bytes_too),
         cmocka_unit_test(packet_over_the_limit_ends_the_connection),
         cmocka_unit_test(client_is_not_sent_more_than_it_takes),
+        cmocka_unit_test(client_back_with_less_room_loses_what_does_not_fit),
+        cmocka_unit_test(longest_topics_are_routed_without_the_cache),
         cmocka_unit_test(client_too_small_for_a_connack_is_closed),
         cmocka_unit_test(topics_and_filters_over_a_limit_are_refused),
         cmocka_unit_test(subscriptions_of_a_session_are_limited),
