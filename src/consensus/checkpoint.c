@@ -48,6 +48,7 @@ void checkpoint_sign_tip(struct pbft *p)
         keep(slot_of(p, p->self, size), &m, true);
         p->checkpoint_size = size;
         checkpoint_resend(p, -1);
+        p->resend_ms = p->now_ms;
     }
     buf_close(&lines);
 }

@@ -9,7 +9,7 @@ void pbft_timing_default(struct pbft_timing *out)
 {
     *out = (struct pbft_timing){.view_timeout_ms = 1000,
                                 .view_timeout_max_ms = 30000,
-                                .status_interval_ms = 1000,
+                                .status_interval_ms = 500,
                                 .resend_interval_ms = 500,
                                 .time_ahead_ms = 60000,
                                 .batch_ms = 0};

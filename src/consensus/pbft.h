@@ -62,7 +62,7 @@ enum pbft_slot {
 struct pbft_timing {
     uint32_t view_timeout_ms;     /* waiting requests without a new block: change the view; 1000 */
     uint32_t view_timeout_max_ms; /* doubling ends here; 30000 */
-    uint32_t status_interval_ms;  /* 1000 */
+    uint32_t status_interval_ms;  /* below view_timeout_ms * 2 / 3; 500 */
     uint32_t resend_interval_ms;  /* own votes again while waiting; 500 */
     uint32_t time_ahead_ms;       /* a first proposal's time past our clock; 60000 */
     uint32_t batch_ms;            /* primary, busy: wait this long for more requests; 0: never */

@@ -152,8 +152,9 @@ static int load_prepared(struct pbft *p, struct bytes slot)
         struct kept_vote v = {.view = certificate.view, .height = certificate.height};
         v.header = certificate.header;
         v.signature = certificate.votes[i].signature;
-        if (certificate.votes[i].validator < p->n)
-            (void)vote_put(p, VOTE_PREPARE, certificate.votes[i].validator, &v);
+        if (certificate.votes[i].validator >= p->n ||
+            vote_put(p, VOTE_PREPARE, certificate.votes[i].validator, &v) == SEALMQ_E_CONFLICT)
+            return SEALMQ_E_CORRUPT;
     }
     return buf_status(&p->prepared.certificate);
 }
@@ -177,22 +178,24 @@ static int load_tip(struct pbft *p)
 }
 
 /* What we had said of the height, to be said again; the signatures come out the same. */
-static void say_again(struct pbft *p)
+static int say_again(struct pbft *p)
 {
     if (p->changing) {
         view_change_renew(p);
-        return;
+        return 0;
     }
     struct proposal *proposal = p->proposal;
     if (proposal == NULL || proposal->view != p->view)
-        return;
+        return 0;
     struct kept_vote vote = {.view = proposal->view, .height = proposal->height};
     vote.header = proposal->header;
     vote.signature = proposal->vote;
-    (void)vote_put(p, VOTE_PREPARE, primary_of(p, p->view), &vote);
+    if (vote_put(p, VOTE_PREPARE, primary_of(p, p->view), &vote) == SEALMQ_E_CONFLICT)
+        return SEALMQ_E_CORRUPT;
     vote_cast(p, VOTE_PREPARE, p->view, proposal->height, &proposal->header);
     if (p->prepared.set && p->prepared.view == p->view)
         vote_cast(p, VOTE_COMMIT, p->view, proposal->height, &proposal->header);
+    return 0;
 }
 
 int persist_load(struct pbft *p, const struct bytes slots[PBFT_SLOTS])
@@ -209,7 +212,7 @@ int persist_load(struct pbft *p, const struct bytes slots[PBFT_SLOTS])
     if (error == 0 && p->votes && slots[PBFT_SLOT_NEW_VIEW].n != 0)
         error = new_view_load(p, slots[PBFT_SLOT_NEW_VIEW]);
     if (error == 0 && p->votes)
-        say_again(p);
+        error = say_again(p);
     if (p->failed != 0)
         return p->failed;
     return error == 0 || error == SEALMQ_E_NOMEM ? error : SEALMQ_E_CORRUPT;

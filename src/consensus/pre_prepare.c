@@ -135,6 +135,9 @@ void propose(struct pbft *p)
     }
     proposal_accept(p, proposal);
     update_send(p, PBFT_MSG_PRE_PREPARE, -1, buf_bytes(&proposal->wire));
+    p->resend_ms = p->now_ms;
+    for (size_t i = 0; i < p->n; i++)
+        p->peers[i].block_sent_ms = p->now_ms;
 }
 
 void proposal_accept(struct pbft *p, struct proposal *proposal)

@@ -27,7 +27,7 @@ static uint64_t view_timeout_ms(const struct pbft *p)
 
 static bool hears_quorum(const struct pbft *p)
 {
-    uint64_t window_ms = 3 * (uint64_t)p->timing.status_interval_ms;
+    uint64_t window_ms = (uint64_t)p->timing.status_interval_ms * 3 / 2;
     size_t count = p->self >= 0;
     for (size_t i = 0; i < p->n; i++)
         if ((int)i != p->self && p->peers[i].heard && p->now_ms - p->peers[i].heard_ms <= window_ms)

@@ -57,6 +57,7 @@ void view_change_renew(struct pbft *p)
     view_change_send(p, -1, false);
     if (m.prepared)
         view_change_send(p, primary_of(p, p->view), true);
+    p->resend_ms = p->now_ms;
     p->again = true;
 }
 

@@ -113,6 +113,7 @@ void vote_cast(struct pbft *p, enum vote_kind kind, uint64_t view, uint64_t heig
     int error = vote_put(p, kind, p->self, &vote);
     ASSERT(error == 0 || error == SEALMQ_E_EXISTS);
     vote_resend(p, kind, -1);
+    p->resend_ms = p->now_ms;
 }
 
 void vote_resend(struct pbft *p, enum vote_kind kind, int to)

@@ -25,7 +25,7 @@ int sim_clients_start(struct sim *sim)
         sim_random_bytes(&sim->random, seed, sizeof(seed));
         sign_key_from_seed(seed, &gateway->key);
         snprintf(gateway->id, sizeof(gateway->id), "devices/g%u", i);
-        gateway->total = (unsigned)sim_random_between(&sim->random, 2, 6);
+        gateway->total = (unsigned)sim_random_between(&sim->random, 2, 8);
         gateway->requests = calloc(gateway->total, sizeof(*gateway->requests));
         if (gateway->requests == NULL)
             return SEALMQ_E_NOMEM;
@@ -115,7 +115,7 @@ void sim_clients_act(struct sim *sim)
                 return;
             }
             gateway->made++;
-            gateway->next_us = sim->now_us + sim_random_below(&sim->random, 5000000);
+            gateway->next_us = sim->now_us + sim_random_below(&sim->random, 3000000);
         }
         for (unsigned k = 0; k < gateway->made; k++)
             if (!is_done(look(sim), gateway->id, k + 1))

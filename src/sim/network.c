@@ -36,10 +36,17 @@ static struct sim_payload *damaged(struct sim *sim, struct sim_payload *payload)
     return copy;
 }
 
+static bool is_lost(struct sim *sim, unsigned from, unsigned to, enum pbft_message_kind kind)
+{
+    return sim->cut[from][to] || sim_random_chance(&sim->random, sim->loss) ||
+           (kind == sim->hated && ((sim->hated_to >> to) & 1) != 0 &&
+            sim_random_chance(&sim->random, sim->hated_loss));
+}
+
 void sim_send(struct sim *sim, unsigned from, unsigned to, struct sim_payload *payload)
 {
     sim->result->messages++;
-    if (!sim->is_healed && (sim->cut[from][to] || sim_random_chance(&sim->random, sim->loss))) {
+    if (!sim->is_healed && is_lost(sim, from, to, payload->kind)) {
         sim->result->lost++;
         sim_payload_release(payload);
         return;
@@ -70,6 +77,21 @@ void sim_connected(struct sim *sim, unsigned a, unsigned b)
     }
 }
 
+/* One kind of message suffers most: a phase that some finish and others do not is where views must
+ * not forget. */
+static void choose_hated(struct sim *sim)
+{
+    static const enum pbft_message_kind kinds[] = {
+        PBFT_MSG_COMMIT,      PBFT_MSG_COMMIT,   PBFT_MSG_COMMIT,      PBFT_MSG_PREPARE,
+        PBFT_MSG_PRE_PREPARE, PBFT_MSG_NEW_VIEW, PBFT_MSG_VIEW_CHANGE, PBFT_MSG_BLOCKS,
+    };
+    sim->hated = kinds[sim_random_below(&sim->random, sizeof(kinds) / sizeof(kinds[0]))];
+    sim->hated_to = sim_random_next(&sim->random);
+    sim->hated_loss = 0;
+    if (sim_random_below(&sim->random, 3) > 0)
+        sim->hated_loss = (uint32_t)sim_random_between(&sim->random, 500000, 1000000);
+}
+
 void sim_weather_start(struct sim *sim)
 {
     struct sim_random *r = &sim->random;
@@ -81,9 +103,13 @@ void sim_weather_start(struct sim *sim)
     sim->delay_least_us = sim_random_between(r, 100, 2000);
     sim->delay_most_us = sim->delay_least_us + sim_random_below(r, 60000);
     sim->delay_rare_us = sim_random_between(r, 1000, 3000000);
+    if (sim_random_below(r, 4) == 0) /* no better than the time-outs */
+        sim->delay_most_us = sim->delay_least_us + sim->timing.view_timeout_ms * 500;
+    choose_hated(sim);
     sim->heal_us = sim->now_us + sim_random_between(r, 4000000, 20000000);
     sim_put(sim, (struct sim_event){.at_us = sim->heal_us, .kind = SIM_HEAL});
-    if (sim_random_below(r, 3) > 0)
+    sim->weather_us = sim_random_below(r, 2) == 0 ? 300000 : 4000000;
+    if (sim_random_below(r, 4) > 0)
         sim_put(sim, (struct sim_event){.at_us = sim->now_us + sim_random_below(r, 3000000),
                                         .kind = SIM_WEATHER});
 }
@@ -97,6 +123,16 @@ static void join_all(struct sim *sim)
         for (unsigned b = a + 1; b < sim->n; b++)
             if (was[a][b] || was[b][a])
                 sim_connected(sim, a, b);
+}
+
+/* Many at once, so that what they knew together must have been durable. */
+static void fail_power(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->n; i++) {
+        struct sim_replica *replica = &sim->replicas[i];
+        if (replica->is_up && !replica->is_liar && sim_random_below(&sim->random, 4) > 0)
+            sim_replica_crash(sim, replica, "without power");
+    }
 }
 
 /* Into two sides, one replica alone, a few single links in one direction, or whole again. */
@@ -120,9 +156,14 @@ void sim_weather_change(struct sim *sim)
                 sim->cut[a][b] = sim_random_below(r, 4) == 0;
         }
     }
+    choose_hated(sim);
+    if (sim->crash > 0 && sim_random_below(r, 8) == 0)
+        fail_power(sim);
     sim_trace(sim, "weather %u, sides %x", (unsigned)kind, (unsigned)sides);
-    sim_put(sim, (struct sim_event){.at_us = sim->now_us + sim_random_between(r, 200000, 5000000),
-                                    .kind = SIM_WEATHER});
+    sim_put(sim,
+            (struct sim_event){
+                .at_us = sim->now_us + sim_random_between(r, sim->weather_us / 10, sim->weather_us),
+                .kind = SIM_WEATHER});
 }
 
 void sim_heal(struct sim *sim)

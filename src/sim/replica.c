@@ -71,12 +71,13 @@ void sim_replica_close(struct sim_replica *replica)
     buf_close(&replica->other);
 }
 
-static void crash(struct sim *sim, struct sim_replica *replica, const char *when)
+void sim_replica_crash(struct sim *sim, struct sim_replica *replica, const char *when)
 {
     sim_trace(sim, "%u crashes %s", replica->index, when);
     sim->result->crashes++;
     sim_replica_stop(replica);
-    uint64_t down_us = sim_random_between(&sim->random, 1000, 4000000);
+    uint64_t most_us = sim_random_below(&sim->random, 2) == 0 ? 100000 : 4000000;
+    uint64_t down_us = sim_random_between(&sim->random, 1000, most_us);
     sim_put(sim, (struct sim_event){
                      .at_us = sim->now_us + down_us, .kind = SIM_RESTART, .to = replica->index});
 }
@@ -187,17 +188,19 @@ static void schedule_tick(struct sim *sim, struct sim_replica *replica, uint64_t
 static void carry_out(struct sim *sim, struct sim_replica *replica,
                       const struct pbft_update *update)
 {
-    bool dies = !sim->is_healed && !replica->is_liar && sim_random_chance(&sim->random, sim->crash);
+    /* Where something is written, something is to be lost. */
+    uint32_t chance = update->write_count > 0 ? 8 * sim->crash : sim->crash;
+    bool dies = !sim->is_healed && !replica->is_liar && sim_random_chance(&sim->random, chance);
     uint64_t point = dies ? sim_random_below(&sim->random, 3) : 3;
     trace_notes(sim, replica, update);
     if (point == 0) {
-        crash(sim, replica, "before its writes");
+        sim_replica_crash(sim, replica, "before its writes");
         return;
     }
     if (!persist(sim, replica, update))
         return;
     if (point == 1) {
-        crash(sim, replica, "after its writes");
+        sim_replica_crash(sim, replica, "after its writes");
         return;
     }
     size_t count = update->message_count;
@@ -205,7 +208,7 @@ static void carry_out(struct sim *sim, struct sim_replica *replica,
         count = (size_t)sim_random_below(&sim->random, count + 1);
     send_messages(sim, replica, update, count);
     if (point == 2) {
-        crash(sim, replica, "while it sends");
+        sim_replica_crash(sim, replica, "while it sends");
         return;
     }
     if (update->verify_block.n != 0)

@@ -100,7 +100,7 @@ static void choose_liars(struct sim *sim)
 static void choose_timing(struct sim *sim)
 {
     pbft_timing_default(&sim->timing);
-    sim->timing.view_timeout_ms = (uint32_t)sim_random_between(&sim->random, 300, 1500);
+    sim->timing.view_timeout_ms = (uint32_t)sim_random_between(&sim->random, 200, 1200);
     sim->timing.view_timeout_max_ms = 8000;
     if (sim_random_below(&sim->random, 4) == 0)
         sim->timing.batch_ms = 100;

@@ -133,6 +133,11 @@ struct sim {
     uint32_t loss, duplication, damage, crash; /* millionths */
     uint64_t delay_least_us, delay_most_us, delay_rare_us;
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
+    /* Messages of one kind are lost more often on their way to some. */
+    enum pbft_message_kind hated;
+    uint32_t hated_loss;
+    uint64_t hated_to;   /* bits */
+    uint64_t weather_us; /* changes at least so often */
 
     struct buf registrations[SIM_GATEWAYS_MAX];
     struct sim_gateway gateways[SIM_GATEWAYS_MAX];
@@ -156,6 +161,8 @@ void sim_replica_close(struct sim_replica *replica);
 /* Gives the event to the core and carries out the update; the replica may be down afterwards. */
 void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct pbft_event *event);
 void sim_replica_event(struct sim *sim, const struct sim_event *event);
+/* Stops it, and lets it start again later. */
+void sim_replica_crash(struct sim *sim, struct sim_replica *replica, const char *when);
 
 /* network.c */
 void sim_send(struct sim *sim, unsigned from, unsigned to, struct sim_payload *payload);
