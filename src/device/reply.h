@@ -6,6 +6,7 @@
  *           || u16 code || str16 words || proof file (RECEIPT) or nothing (REQUEST_REFUSED)
  *   hint    (G/unauth, G/forbidden)         {"code":"UNKNOWN","words":"..."}
  *
+ * Where what was sent named nothing that can be trusted (a replay, say), n and hash are zero.
  * Only a sealed reply that names n and report hash settles a report; hints only make a gateway look
  * after its registration or its session key. */
 #ifndef SEALMQ_DEVICE_REPLY_H

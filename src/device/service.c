@@ -142,7 +142,8 @@ struct work {
     struct device_service *service;
     const struct device_input *in;
     struct gateway_state *gateway;
-    struct bytes below; /* the topic below "<id>/"; empty for the request topic */
+    struct bytes below;     /* the topic below "<id>/"; empty for the request topic */
+    struct session *opened; /* whose key the payload was sealed under; NULL: none of ours */
     struct device_output *out;
 };
 
@@ -249,10 +250,11 @@ static int open_envelope(struct work *work)
     buf_reset(&service->plain);
     error = envelope_open(service->compressor, work->in->payload, &session->keys.up,
                           work->in->topic, &service->plain);
-    if (error == SEALMQ_E_CRYPTO) {
+    if (error == SEALMQ_E_CRYPTO || error == SEALMQ_E_SHORT) {
         int failed = hint(work, "forbidden", DEVICE_CODE_KEY);
         return fail(work, failed != 0 ? failed : error, "does not open under the session key");
     }
+    work->opened = session;
     if (error != 0)
         return fail(work, error, "sealed, but not well formed inside");
     /* After it has opened: nobody else can spend a counter. */
@@ -345,6 +347,42 @@ static int read_report(struct work *work)
     return error != 0 ? fail(work, error, "the report's signature does not verify") : 0;
 }
 
+/* Tells the gateway why a message of its own was refused that names nothing which could be trusted:
+ * the answer names nothing either (n 0, no hash), so that a recorded message which somebody sends
+ * again settles no report. */
+static int refuse_unnamed(struct work *work, enum reply_kind kind, struct bytes topic, int error)
+{
+    struct reply reply = {.kind = kind, .code = device_code_of(error)};
+    reply.words = bytes_str(work->service->why[0] != '\0' ? work->service->why
+                                                          : device_code_words(reply.code));
+    int failed = service_reply_sealed(work->service, work->opened, topic, &reply, work->out);
+    return failed != 0 ? failed : error;
+}
+
+static int refuse_unnamed_report(struct work *work, int error)
+{
+    struct buf topic = {0};
+    buf_append_bytes(&topic, work->in->topic);
+    buf_append_u8(&topic, '/');
+    buf_append_cstr(&topic, reply_topic_level(REPLY_ERROR));
+    int failed = buf_status(&topic);
+    error = failed != 0 ? failed : refuse_unnamed(work, REPLY_ERROR, buf_bytes(&topic), error);
+    buf_close(&topic);
+    return error;
+}
+
+static int refuse_unnamed_request(struct work *work, int error)
+{
+    struct buf topic = {0};
+    buf_append_cstr(&topic, work->service->reply_prefix);
+    buf_append_bytes(&topic, work->in->id);
+    int failed = buf_status(&topic);
+    error = failed != 0 ? failed
+                        : refuse_unnamed(work, REPLY_REQUEST_REFUSED, buf_bytes(&topic), error);
+    buf_close(&topic);
+    return error;
+}
+
 static int take_report(struct work *work)
 {
     struct device_service *service = work->service;
@@ -352,6 +390,8 @@ static int take_report(struct work *work)
         return fail(work, SEALMQ_E_DENIED, "not a topic for reports");
     report_close(&service->report);
     int error = open_envelope(work);
+    if (error != 0 && work->opened != NULL)
+        error = refuse_unnamed_report(work, error);
     if (error == 0) {
         error = read_report(work);
         if (error != 0) {
@@ -386,7 +426,7 @@ static int take_request(struct work *work)
         error = fail(work, SEALMQ_E_DENIED, "the request is another gateway's");
     if (error != 0) {
         service->stats.requests_refused_total++;
-        return error;
+        return work->opened != NULL ? refuse_unnamed_request(work, error) : error;
     }
     service->stats.requests_total++;
     work->out->has_request = true;

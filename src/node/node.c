@@ -120,6 +120,7 @@ void node_reload(struct node *node)
 
 static void worker_free(struct node_worker *worker)
 {
+    password_checker_free(worker->checker);
     logins_free(worker->logins);
     device_service_free(worker->devices);
     pthread_mutex_destroy(&worker->stats_lock);

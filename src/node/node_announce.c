@@ -36,8 +36,9 @@ enum broker_verdict node_announced(struct node_worker *worker, const struct brok
 {
     int error = take(worker->node, in);
     if (error != 0)
-        log_warn(COMPONENT, "refused an announcement of %.*s: %s", (int)in->client_id.n,
-                 (const char *)in->client_id.p, sealmq_error_text(error));
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                     "refused an announcement of %.*s: %s", node_shown(in->client_id),
+                     (const char *)in->client_id.p, sealmq_error_text(error));
     *reason = error == 0                    ? MQTT_REASON_SUCCESS
               : error == SEALMQ_E_DENIED    ? MQTT_REASON_NOT_AUTHORIZED
               : error == SEALMQ_E_SIGNATURE ? MQTT_REASON_NOT_AUTHORIZED

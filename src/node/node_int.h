@@ -10,6 +10,7 @@
 #include "node/historian.h"
 #include "node/logins.h"
 #include "node/node.h"
+#include "node/refusals.h"
 #include "node/registry.h"
 
 #include <pthread.h>
@@ -47,6 +48,7 @@ struct node_worker {
     struct logins *logins;
     struct password_checker *checker;
     struct device_service *devices;
+    struct refusals refusals;
     /* read by others for the status */
     _Atomic uint64_t logins_refused;
     pthread_mutex_t stats_lock;
@@ -54,6 +56,13 @@ struct node_worker {
 };
 
 int64_t node_wall_us(void);
+
+/* For the log: as much of what a client named as is shown. The result is for "%.*s". */
+#define NODE_SHOWN_BYTES 256
+static inline int node_shown(struct bytes words)
+{
+    return (int)(words.n < NODE_SHOWN_BYTES ? words.n : NODE_SHOWN_BYTES);
+}
 
 /* node_logins.c: struct net_app's authenticate, authorize, connected, disconnected */
 void node_authenticate(void *worker_context, const struct broker_auth_request *request);

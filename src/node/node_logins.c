@@ -22,8 +22,9 @@ static void refuse(struct node_worker *worker, const struct broker_auth_request 
                    uint8_t reason, const char *words)
 {
     atomic_fetch_add(&worker->logins_refused, 1);
-    log_warn(COMPONENT, "refused \"%.*s\" from %s: %s", (int)request->client_id.n,
-             (const char *)request->client_id.p, request->peer, words);
+    refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                 "refused \"%.*s\" from %s: %s", node_shown(request->client_id),
+                 (const char *)request->client_id.p, request->peer, words);
     answer(worker, request->conn, reason, words, BROKER_ROLE_ORDINARY, (struct bytes){0});
 }
 
@@ -72,8 +73,9 @@ void node_password_checked(void *worker_context, struct broker_conn conn, struct
     struct node_worker *worker = worker_context;
     if (!is_right) {
         atomic_fetch_add(&worker->logins_refused, 1);
-        log_warn(COMPONENT, "refused user \"%.*s\": wrong user name or password", (int)name.n,
-                 (const char *)name.p);
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                     "refused user \"%.*s\": wrong user name or password", node_shown(name),
+                     (const char *)name.p);
         answer(worker, conn, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, "wrong user name or password",
                BROKER_ROLE_ORDINARY, (struct bytes){0});
         return;
@@ -111,6 +113,12 @@ void node_authenticate(void *worker_context, const struct broker_auth_request *r
                "no user name and password given; anonymous access is off");
 }
 
+static const char *role_name(enum broker_role role)
+{
+    static const char *const names[] = {"client", "gateway", "applicant", "node", "operator"};
+    return names[role];
+}
+
 bool node_authorize(void *worker_context, const struct broker_subject *subject,
                     enum broker_access access, struct bytes topic)
 {
@@ -118,13 +126,14 @@ bool node_authorize(void *worker_context, const struct broker_subject *subject,
     pthread_rwlock_rdlock(&worker->node->access_lock);
     bool is_allowed = acl_allows(worker->node->acl, subject, access, topic);
     pthread_rwlock_unlock(&worker->node->access_lock);
+    /* Reading is asked for each message of a broad subscription: no is nothing unusual there. */
+    if (!is_allowed && access != BROKER_READ)
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                     "refused %s \"%.*s\" to %s \"%.*s\"", role_name(subject->role),
+                     node_shown(subject->client_id), (const char *)subject->client_id.p,
+                     access == BROKER_WRITE ? "publish on" : "subscribe to", node_shown(topic),
+                     (const char *)topic.p);
     return is_allowed;
-}
-
-static const char *role_name(enum broker_role role)
-{
-    static const char *const names[] = {"client", "gateway", "applicant", "node", "operator"};
-    return names[role];
 }
 
 void node_connected(void *worker_context, struct broker_conn conn,
@@ -133,7 +142,7 @@ void node_connected(void *worker_context, struct broker_conn conn,
     (void)worker_context;
     (void)conn;
     log_info(COMPONENT, "%s \"%.*s\" connected from %s", role_name(subject->role),
-             (int)subject->client_id.n, (const char *)subject->client_id.p, peer);
+             node_shown(subject->client_id), (const char *)subject->client_id.p, peer);
 }
 
 void node_disconnected(void *worker_context, struct broker_conn conn,
@@ -143,6 +152,6 @@ void node_disconnected(void *worker_context, struct broker_conn conn,
     (void)worker_context;
     (void)conn;
     log_info(COMPONENT, "%s \"%.*s\" from %s is gone: %s", role_name(subject->role),
-             (int)subject->client_id.n, (const char *)subject->client_id.p, peer,
+             node_shown(subject->client_id), (const char *)subject->client_id.p, peer,
              words != NULL && words[0] != '\0' ? words : mqtt_reason_text(reason));
 }

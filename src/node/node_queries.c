@@ -214,8 +214,9 @@ enum broker_verdict node_query(struct node_worker *worker, const struct broker_p
     struct buf json = {0};
     int error = answer(worker->node, in, &json);
     if (error != 0) {
-        log_warn(COMPONENT, "refused a query of %.*s: %s", (int)in->client_id.n,
-                 (const char *)in->client_id.p, sealmq_error_text(error));
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                     "refused a query of %.*s: %s", node_shown(in->client_id),
+                     (const char *)in->client_id.p, sealmq_error_text(error));
         buf_reset(&json);
         buf_printf(&json, "{\"error\":\"%s\",\"words\":\"%s\"}", sealmq_error_name(error),
                    sealmq_error_text(error));

@@ -33,6 +33,32 @@ static void show_stats(struct node_worker *worker)
     pthread_mutex_unlock(&worker->stats_lock);
 }
 
+/* The MQTT reason code that says what the sealed answer or the hint says in full. */
+static uint8_t reason_of(int error)
+{
+    switch (error) {
+    case 0:
+        return MQTT_REASON_SUCCESS;
+    case SEALMQ_E_UNKNOWN:
+    case SEALMQ_E_REVOKED:
+    case SEALMQ_E_DENIED:
+    case SEALMQ_E_EXPIRED:
+        return MQTT_REASON_NOT_AUTHORIZED;
+    case SEALMQ_E_LIMIT:
+    case SEALMQ_E_BUSY:
+    case SEALMQ_E_FULL:
+    case SEALMQ_E_IO:
+    case SEALMQ_E_CORRUPT:
+    case SEALMQ_E_CLOSED:
+    case SEALMQ_E_NOMEM:
+        return MQTT_REASON_QUOTA_EXCEEDED;
+    case SEALMQ_E_CONFLICT:
+        return MQTT_REASON_IMPLEMENTATION_SPECIFIC_ERROR;
+    default:
+        return MQTT_REASON_PAYLOAD_FORMAT_INVALID;
+    }
+}
+
 /* Gives the report to the historian; on failure the gateway is told at once. */
 static enum broker_verdict store_report(struct node_worker *worker, const struct broker_publish *in,
                                         uint64_t ticket, const struct device_report *report,
@@ -62,30 +88,14 @@ static enum broker_verdict store_report(struct node_worker *worker, const struct
                               .now_ms = net_worker_now_ms(worker->net),
                           },
                           &output);
+    show_stats(worker);
+    refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                 "refused report %llu of %.*s: %s", (unsigned long long)report->head.n,
+                 node_shown(in->client_id), (const char *)in->client_id.p,
+                 sealmq_error_text(error));
     reply_all(worker, in->conn, &output);
-    *reason = MQTT_REASON_QUOTA_EXCEEDED;
+    *reason = reason_of(error);
     return BROKER_TAKEN;
-}
-
-/* The MQTT reason code that says what the sealed answer or the hint says in full. */
-static uint8_t reason_of(int error)
-{
-    switch (error) {
-    case 0:
-        return MQTT_REASON_SUCCESS;
-    case SEALMQ_E_UNKNOWN:
-    case SEALMQ_E_REVOKED:
-    case SEALMQ_E_DENIED:
-    case SEALMQ_E_EXPIRED:
-        return MQTT_REASON_NOT_AUTHORIZED;
-    case SEALMQ_E_LIMIT:
-    case SEALMQ_E_BUSY:
-    case SEALMQ_E_FULL:
-    case SEALMQ_E_NOMEM:
-        return MQTT_REASON_QUOTA_EXCEEDED;
-    default:
-        return MQTT_REASON_PAYLOAD_FORMAT_INVALID;
-    }
 }
 
 enum broker_verdict node_device_message(struct node_worker *worker, const struct broker_publish *in,
@@ -104,9 +114,11 @@ enum broker_verdict node_device_message(struct node_worker *worker, const struct
     device_service_input(worker->devices, &input, &output);
     show_stats(worker);
     if (output.error != 0)
-        log_warn(COMPONENT, "refused from %.*s on %.*s: %s%s%s", (int)in->client_id.n,
-                 (const char *)in->client_id.p, (int)in->topic.n, (const char *)in->topic.p,
-                 sealmq_error_text(output.error), output.why[0] != '\0' ? ": " : "", output.why);
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                     "refused from %.*s on %.*s: %s%s%s", node_shown(in->client_id),
+                     (const char *)in->client_id.p, node_shown(in->topic),
+                     (const char *)in->topic.p, sealmq_error_text(output.error),
+                     output.why[0] != '\0' ? ": " : "", output.why);
     reply_all(worker, in->conn, &output);
     *reason = reason_of(output.error);
     if (output.has_report)
@@ -161,14 +173,15 @@ void node_report_stored(void *worker_context, struct historian_job *job)
     show_stats(worker);
     bool is_durable = job->error == 0 || job->error == SEALMQ_E_EXISTS;
     if (!is_durable)
-        log_warn(COMPONENT, "report %llu of %.*s is refused: %s", (unsigned long long)head->n,
-                 (int)head->gateway.n, (const char *)head->gateway.p,
-                 job->error == SEALMQ_E_CONFLICT
-                     ? "another report with this capture number is stored"
-                     : sealmq_error_text(job->error));
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                     "refused report %llu of %.*s: %s", (unsigned long long)head->n,
+                     node_shown(head->gateway), (const char *)head->gateway.p,
+                     job->error == SEALMQ_E_CONFLICT
+                         ? "another report with this capture number is stored"
+                         : sealmq_error_text(job->error));
     reply_all(worker, job->conn, &output);
     broker_acknowledge(net_worker_broker(worker->net), job->conn, job->ticket,
-                       is_durable ? MQTT_REASON_SUCCESS : MQTT_REASON_QUOTA_EXCEEDED);
+                       reason_of(is_durable ? 0 : job->error));
     if (job->error == 0)
         republish(worker, &job->report);
     historian_job_free(job);

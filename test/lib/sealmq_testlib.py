@@ -240,11 +240,13 @@ Message = collections.namedtuple('Message', 'topic payload qos retain properties
 
 
 class MqttError(Exception):
-    """The server refused; .code is the return or reason code as a number."""
+    """The server refused; .code is the return or reason code as a number, .words the Reason
+    String that came with it."""
 
-    def __init__(self, what, code):
-        super().__init__(f'{what}: {code} ({int_code(code)})')
+    def __init__(self, what, code, properties=None):
         self.code = int_code(code)
+        self.words = getattr(properties, 'ReasonString', '')
+        super().__init__(f'{what}: {code} ({self.code}) {self.words}')
 
 
 def int_code(code):
@@ -288,7 +290,7 @@ class MqttClient:
             raise TimeoutError(f'no CONNACK from port {port}') from None
         if int_code(code) != 0:
             self._end_loop()
-            raise MqttError('CONNECT refused', code)
+            raise MqttError('CONNECT refused', code, self.connack_properties)
 
     def __enter__(self):
         return self
