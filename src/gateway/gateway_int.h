@@ -35,7 +35,7 @@
 #define SESSION_LIFE_MAX_S  (7 * 86400)
 #define ANNOUNCE_RETRY_MS   10000
 #define REQUEST_RESEND_MS   3000
-#define REQUEST_SPACING_MS  1000 /* between two requests that have records */
+#define REQUEST_SPACING_MS  1000 /* between two requests, unless an interval is due */
 #define RECEIPTS_KEPT       1000
 #define ITEMS_MAX           GATEWAY_ITEMS_MAX
 #define RECORDS_WAITING_MAX 65536
@@ -162,7 +162,9 @@ struct gateway {
 
     struct gateway_request request;
     uint64_t next_request;
-    uint64_t last_request_ms;            /* when the last one was made */
+    bool has_begun;                         /* the two below are set */
+    uint64_t last_request_ms, last_data_ms; /* when the last ones were made */
+    bool last_was_describe;
     uint64_t receipts_from, receipts_to; /* request numbers of the receipts kept */
 
     struct gateway_stats stats;

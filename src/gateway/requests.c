@@ -3,7 +3,9 @@
  *
  *   nothing out -> new items?        DESCRIBE out   (records of new items wait for its receipt)
  *               -> records wait, or the anchor interval is over?   DATA out
- *   receipt that proves the request -> nothing out */
+ *
+ * A stream of new items does not hold up the records of old ones: after a description they are
+ * next. receipt that proves the request -> nothing out */
 #include "gateway/gateway_int.h"
 #include "verify/verify.h"
 
@@ -106,6 +108,7 @@ static void make_describe(struct gateway *gateway, const struct gateway_now *now
     struct buf wire = {0};
     int error = request_make_describe(bytes_str(gateway->id), gateway->next_request, items, count,
                                       gateway->options.key, &gateway->genesis.hash, &wire);
+    gateway->last_was_describe = true;
     if (error == 0)
         request_out(gateway, &wire, now);
     else
@@ -172,6 +175,8 @@ static void make_data(struct gateway *gateway, const struct gateway_now *now)
     struct buf wire = {0};
     int error = request_make_data(&data, gateway->options.key, &gateway->genesis.hash, &wire);
     if (error == 0) {
+        gateway->last_was_describe = false;
+        gateway->last_data_ms = now->now_ms;
         gateway->stats.records_total += data.record_count;
         request_out(gateway, &wire, now);
         leaves_taken(gateway, leaves, leaf_count);
@@ -190,17 +195,28 @@ static void make_data(struct gateway *gateway, const struct gateway_now *now)
     free(records);
 }
 
+/* Between two requests; not so long that intervals, which may be more frequent, leave no room. */
+static uint64_t spacing(const struct gateway *gateway)
+{
+    uint32_t anchor_ms = gateway->options.anchor_interval_ms;
+    return anchor_ms < REQUEST_SPACING_MS ? anchor_ms : REQUEST_SPACING_MS;
+}
+
 static void make_next(struct gateway *gateway, const struct gateway_now *now)
 {
-    uint64_t since = now->now_ms - gateway->last_request_ms;
-    bool is_first = gateway->last_request_ms == 0;
-    if (gateway->undescribed != 0 && (is_first || since >= REQUEST_SPACING_MS))
+    if (!gateway->has_begun) {
+        gateway->has_begun = true;
+        gateway->last_data_ms = now->now_ms; /* the anchor interval begins */
+        gateway->last_request_ms = now->now_ms - spacing(gateway);
+    }
+    bool may = now->now_ms - gateway->last_request_ms >= spacing(gateway);
+    bool has_records = gateway->records_ready != 0;
+    bool is_due = now->now_ms - gateway->last_data_ms >= gateway->options.anchor_interval_ms;
+    bool is_records_turn = gateway->last_was_describe && (has_records || is_due);
+    if (may && gateway->undescribed != 0 && !is_records_turn)
         make_describe(gateway, now);
-    else if ((since >= REQUEST_SPACING_MS && gateway->records_ready != 0) ||
-             (!is_first && since >= gateway->options.anchor_interval_ms))
+    else if ((may && has_records) || is_due)
         make_data(gateway, now);
-    else if (is_first)
-        gateway->last_request_ms = now->now_ms; /* the anchor interval begins */
 }
 
 static void send(struct gateway *gateway, const struct gateway_now *now)
@@ -244,11 +260,12 @@ uint64_t requests_deadline(const struct gateway *gateway)
 {
     if (gateway->request.wire.n != 0)
         return gateway->request.is_sent ? gateway->request.due_ms : 0;
-    if (gateway->last_request_ms == 0)
+    if (!gateway->has_begun)
         return 0;
+    uint64_t due = gateway->last_data_ms + gateway->options.anchor_interval_ms;
+    uint64_t soon = gateway->last_request_ms + spacing(gateway);
     bool is_soon = gateway->undescribed != 0 || gateway->records_ready != 0;
-    return gateway->last_request_ms +
-           (is_soon ? REQUEST_SPACING_MS : gateway->options.anchor_interval_ms);
+    return is_soon && soon < due ? soon : due;
 }
 
 /* ---- answers ---- */

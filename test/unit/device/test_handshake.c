@@ -59,6 +59,26 @@ static void both_sides_have_the_same_keys_one_for_each_direction(void **state)
     assert_memory_not_equal(a.gateway_keys.up.b, a.gateway_keys.down.b, SEAL_KEY_SIZE);
 }
 
+/* HKDF over the shared secret with the hash of both messages, put together here by hand. */
+static void the_keys_come_from_all_that_was_said(void **state)
+{
+    (void)state;
+    struct agreement a;
+    uint8_t shared[32], both[HELLO_SIZE + ANSWER_SIZE], want[SEAL_KEY_SIZE];
+    struct hash salt;
+    agree(&a);
+    assert_int_equal(x25519_agree(&a.gateway_fresh, a.node_fresh.public_key, shared), 0);
+    memcpy(both, a.hello, HELLO_SIZE);
+    memcpy(both + HELLO_SIZE, a.answer, ANSWER_SIZE);
+    hash_sha256(bytes_of(both, sizeof both), &salt);
+    hkdf_sha256(hash_bytes(&salt), bytes_of(shared, sizeof shared),
+                BYTES_LIT("sealmq/session/1/up"), want, sizeof want);
+    assert_memory_equal(a.node_keys.up.b, want, sizeof want);
+    hkdf_sha256(hash_bytes(&salt), bytes_of(shared, sizeof shared),
+                BYTES_LIT("sealmq/session/1/down"), want, sizeof want);
+    assert_memory_equal(a.node_keys.down.b, want, sizeof want);
+}
+
 static void other_fresh_keys_give_other_session_keys(void **state)
 {
     (void)state;
@@ -191,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_sides_have_the_same_keys_one_for_each_direction),
+        cmocka_unit_test(the_keys_come_from_all_that_was_said),
         cmocka_unit_test(other_fresh_keys_give_other_session_keys),
         cmocka_unit_test(a_hello_of_any_other_length_is_refused),
         cmocka_unit_test(no_changed_bit_of_a_hello_is_taken),

@@ -89,6 +89,14 @@ static void a_reading_is_on_disk_when_it_is_taken(void **state)
     world_restart(&w);
     world_connect(&w);
     world_pass(&w, 2000);
+    struct report report;
+    char why[128];
+    assert_int_equal(history_count(&w), 1);
+    assert_int_equal(report_parse(buf_bytes(&history_find(&w, 1)->json), &report, why, sizeof why),
+                     0);
+    for (size_t i = 0; i < report.n; i++) /* in the order of arrival */
+        assert_int_equal(report.rows[i].value.p[1], '1' + (int)i);
+    report_close(&report);
     assert_int_equal(history_has(&w, "a", "41"), 1);
     assert_int_equal(history_has(&w, "a", "42"), 1);
     assert_int_equal(history_has(&w, "a", "43"), 1);

@@ -107,6 +107,9 @@ static void what_waits_too_long_is_pending_and_resolved_later(void **state)
     world_block(&w);
     assert_int_equal(covered(&w, &pending), 3);
     assert_int_equal(pending, 2);
+    world_pass(&w, 60000);
+    assert_string_equal(leaves(&w), ""); /* it has been said */
+    world_block(&w);
     w.store_error = 0;
     world_pass(&w, 3000);
     report(&w);

@@ -225,6 +225,54 @@ static void a_record_that_was_never_sent_is_written_after_all(void **state)
     world_close(&w);
 }
 
+static void new_items_do_not_hold_up_old_ones(void **state)
+{
+    (void)state;
+    struct world w;
+    char name[32];
+    unsigned describes = 0, records = 0;
+    world_ready(&w);
+    described(&w, "a");
+    world_pass(&w, 10000);
+    for (int i = 0; i < 60; i++) {
+        world_read(&w, "a", "2");
+        snprintf(name, sizeof name, "new-%d", i);
+        world_read(&w, name, "1");
+        world_pass(&w, 1000);
+        if (w.request_count == 0)
+            continue;
+        struct request request = waiting_request(&w, 0);
+        if (request.kind == REQUEST_DESCRIBE)
+            describes++;
+        else
+            records += request.data.record_count;
+        world_block(&w);
+    }
+    assert_in_range(describes, 25, 35);
+    assert_in_range(records, 50, 70);
+    assert_int_equal(w.notes[GATEWAY_NOTE_REQUEST_REFUSED], 0);
+    world_close(&w);
+}
+
+static void short_intervals_leave_room_for_records(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_register(&w);
+    w.options.anchor_interval_ms = 500;
+    world_start(&w);
+    world_connect(&w);
+    world_read(&w, "a", "1");
+    for (int i = 0; i < 8; i++) {
+        world_pass(&w, 500);
+        world_block(&w);
+    }
+    assert_int_equal(w.notes[GATEWAY_NOTE_REQUEST_REFUSED], 0);
+    assert_int_equal(world_stats(&w).records_total, 1);
+    world_close(&w);
+}
+
 static void there_is_a_request_even_when_nothing_happens(void **state)
 {
     (void)state;
@@ -361,6 +409,8 @@ int main(void)
         cmocka_unit_test(item_numbers_are_for_ever),
         cmocka_unit_test(an_item_whose_type_changed_is_not_written),
         cmocka_unit_test(a_record_that_was_never_sent_is_written_after_all),
+        cmocka_unit_test(new_items_do_not_hold_up_old_ones),
+        cmocka_unit_test(short_intervals_leave_room_for_records),
         cmocka_unit_test(there_is_a_request_even_when_nothing_happens),
         cmocka_unit_test(only_the_receipt_of_the_request_counts),
         cmocka_unit_test(a_refused_request_is_kept_and_sent_again_later),

@@ -438,7 +438,7 @@ static void node_take(struct world *w, struct bytes topic, struct bytes payload)
         .topic = topic,
         .payload = payload,
         .now_ms = w->now.now_ms,
-        .wall_us = w->now.wall_us,
+        .wall_us = w->now.wall_us + w->node_ahead_us,
     };
     memcpy(in.random, now(w)->random, sizeof in.random);
     in.random[63] = 0xaa;

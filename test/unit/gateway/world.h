@@ -74,9 +74,10 @@ struct world {
     } receipts[WORLD_RECEIPTS];
     uint64_t admin_number;
     unsigned announcements, hellos, reports_seen, requests_seen;
-    int store_error; /* what the history says to new reports */
-    bool is_deaf;    /* messages to the node are lost */
-    bool is_mute;    /* answers of the node are lost */
+    int64_t node_ahead_us; /* the node's clock */
+    int store_error;       /* what the history says to new reports */
+    bool is_deaf;          /* messages to the node are lost */
+    bool is_mute;          /* answers of the node are lost */
 };
 
 /* Group setup: crypto_init. */
