@@ -36,20 +36,20 @@ struct broker_conn {
 
 /* Limits, each with a default (broker_limits_default). A limit of 0 means none where it says so. */
 struct broker_limits {
-    uint32_t packet_bytes;    /* largest packet taken from a client */
-    uint32_t connections;     /* of this shard */
-    uint32_t sessions;        /* of this shard, connected or not */
-    uint32_t subscriptions;   /* per session */
-    uint32_t topic_levels;    /* of a topic or filter */
-    uint32_t topic_bytes;     /* of a topic or filter */
-    uint16_t receive_maximum; /* QoS 1 and 2 messages a client may have unacknowledged */
-    uint16_t inflight;        /* the same towards a client, unless it asks for less */
-    uint16_t topic_aliases;   /* a client may use */
-    uint32_t queued_messages; /* waiting in one session */
-    uint64_t queued_bytes;    /* the same in bytes */
-    uint64_t output_bytes;    /* unsent bytes of one connection before it is cut or QoS 0 dropped */
-    uint32_t retained_messages;    /* in all */
-    uint64_t retained_bytes;       /* the same in bytes */
+    uint32_t packet_bytes;      /* largest packet taken from a client */
+    uint32_t connections;       /* of this shard */
+    uint32_t sessions;          /* of this shard, connected or not */
+    uint32_t subscriptions;     /* per session */
+    uint32_t topic_levels;      /* of a topic or filter */
+    uint32_t topic_bytes;       /* of a topic or filter */
+    uint16_t receive_maximum;   /* QoS 1 and 2 messages a client may have unacknowledged */
+    uint16_t inflight;          /* the same towards a client, unless it asks for less */
+    uint16_t topic_aliases;     /* a client may use */
+    uint32_t queued_messages;   /* waiting in one session */
+    uint64_t queued_bytes;      /* the same in bytes */
+    uint64_t output_bytes;      /* unsent of one connection: QoS 0 is dropped, QoS 1 and 2 wait */
+    uint32_t retained_messages; /* in all */
+    uint64_t retained_bytes;    /* the same in bytes */
     uint32_t session_expiry_max_s; /* longer wishes are shortened to this */
     uint16_t keep_alive_max_s;     /* 0: any */
     uint32_t connect_timeout_ms;   /* from opening to a complete CONNECT and its authentication */
