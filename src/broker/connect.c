@@ -329,6 +329,10 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
         reread(conn, &c);
         bool is_readable = read_wishes(b, conn, &c);
         ASSERT(is_readable);
+        /* Nobody vouches for an applicant: it must not leave anything behind, or strangers could
+         * fill the room that all sessions share. */
+        if (grant->role == BROKER_ROLE_APPLICANT)
+            c.expiry_s = 0;
         let_in(b, conn, &c, grant);
     }
     buf_wipe(&conn->connect);

@@ -1,7 +1,9 @@
 /* Will messages (section 3.1.2.5): made from the CONNECT packet, kept in the session, published
  * when the connection ends otherwise than by a normal DISCONNECT and the delay has passed. The
  * right to publish is asked when that happens. Wills are not shown to the services: what a service
- * expects is said by a client that is there. */
+ * expects is said by a client that is there. So with services above only ordinary clients have
+ * wills: what the network's own roles may publish is for the services alone, and a will must not
+ * reach subscribers, or be retained, around them. */
 #include "broker/broker_int.h"
 
 int will_of_connect(struct broker *b, const struct mqtt_connect *connect, uint64_t origin,
@@ -51,7 +53,9 @@ void will_publish(struct broker *b, struct session *s)
     if (message == NULL)
         return;
     struct broker_subject subject = session_subject(s);
-    if (!b->host.authorize(b->host.context, &subject, BROKER_WRITE, message->view.topic)) {
+    bool is_for_service = b->host.publish != NULL && s->role != BROKER_ROLE_ORDINARY;
+    if (is_for_service ||
+        !b->host.authorize(b->host.context, &subject, BROKER_WRITE, message->view.topic)) {
         b->stats.publishes_denied_total++;
         message_release(message);
         return;

@@ -44,6 +44,85 @@ static void service_sees_who_and_what(void **state)
     world_close(&w);
 }
 
+static enum broker_verdict route_all(struct world *w, const struct broker_publish *in,
+                                     uint64_t ticket, uint8_t *reason)
+{
+    (void)w;
+    (void)in;
+    (void)ticket;
+    (void)reason;
+    return BROKER_ROUTE;
+}
+
+/* How the client ends that connects with a will in this role: whether somebody hears of it. */
+static bool is_will_heard(enum broker_role role, bool has_service)
+{
+    struct world w;
+    struct client a, b;
+    world_init(&w, 1);
+    w.publish = has_service ? route_all : NULL;
+    world_start(&w);
+    client_join(&b, &w, MQTT_V5, "b");
+    client_subscribe(&b, "#", 0);
+    w.grant.role = role;
+    struct mqtt_connect connect = connect_as(MQTT_V5, "devices/iot");
+    connect.has_will = true;
+    connect.will_retain = true;
+    connect.will_topic = BYTES_LIT("chain/plant/head");
+    connect.will_payload = BYTES_LIT("forged");
+    (void)client_connect(&a, &w, &connect);
+    client_close(&a);
+    struct broker_stats stats;
+    broker_stats_get(w.shard[0], &stats);
+    bool is_heard = stats.retained != 0;
+    if (is_heard)
+        (void)client_expect_publish(&b, "chain/plant/head", "forged");
+    client_expect_nothing(&b);
+    client_close(&b);
+    world_close(&w);
+    return is_heard;
+}
+
+static void wills_do_not_go_around_the_services(void **state)
+{
+    (void)state;
+    assert_true(is_will_heard(BROKER_ROLE_ORDINARY, true));
+    assert_true(is_will_heard(BROKER_ROLE_VALIDATOR, false));
+    assert_false(is_will_heard(BROKER_ROLE_MEMBER, true));
+    assert_false(is_will_heard(BROKER_ROLE_APPLICANT, true));
+    assert_false(is_will_heard(BROKER_ROLE_VALIDATOR, true));
+    assert_false(is_will_heard(BROKER_ROLE_ADMIN, true));
+}
+
+static void an_applicant_leaves_no_session_behind(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    struct buf props = {0};
+    struct mqtt_prop prop = {.id = MQTT_PROP_SESSION_EXPIRY, .number = 3600};
+    world_init(&w, 1);
+    w.grant.role = BROKER_ROLE_APPLICANT;
+    world_start(&w);
+    mqtt_props_append(&props, &prop);
+    struct mqtt_connect connect = connect_as(MQTT_V5, "devices/iot");
+    connect.clean_start = false;
+    connect.props.wire = buf_bytes(&props);
+    struct mqtt_connack connack = client_connect(&a, &w, &connect);
+    assert_true(mqtt_props_find(connack.props, MQTT_PROP_SESSION_EXPIRY, &prop));
+    assert_int_equal(prop.number, 0);
+    client_close(&a);
+    connect = connect_as(MQTT_V311, "devices/iot");
+    connect.clean_start = false;
+    (void)client_connect(&a, &w, &connect);
+    client_close(&a);
+    struct broker_stats stats;
+    broker_stats_get(w.shard[0], &stats);
+    assert_int_equal(stats.sessions, 0);
+    buf_close(&props);
+    world_close(&w);
+}
+
 /* Calls everything that a service may call, on the connection that is being served. */
 static enum broker_verdict call_back(struct world *w, const struct broker_publish *in,
                                      uint64_t ticket, uint8_t *reason)
@@ -219,6 +298,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(service_sees_who_and_what),
+        cmocka_unit_test(wills_do_not_go_around_the_services),
+        cmocka_unit_test(an_applicant_leaves_no_session_behind),
         cmocka_unit_test(callbacks_may_come_back_in),
         cmocka_unit_test(reply_reaches_a_client_that_has_not_subscribed),
         cmocka_unit_test(refusals_wait_for_what_was_deferred_before),
