@@ -104,10 +104,10 @@ static bool find_offender(const struct history_stored_row *rows, size_t count, u
                           int64_t *offender)
 {
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].number == i && i < want && !rows[i].is_damaged)
+        if (i < want && rows[i].number == i && !rows[i].is_damaged)
             continue;
         /* a gap lacks row i; else this one comes twice, or has no business here */
-        *offender = rows[i].number > i && i < want ? (int64_t)i : rows[i].number;
+        *offender = i < want && rows[i].number > i ? (int64_t)i : rows[i].number;
         return false;
     }
     *offender = count < want ? (int64_t)count : -1;

@@ -21,8 +21,9 @@ void history_real_text(double v, char out[HISTORY_NUMBER_MAX])
         if (strtod(out, NULL) == v)
             break;
     }
-    if (out[strcspn(out, ".en")] == '\0') /* n: not a number, infinite */
-        strcat(out, ".0");
+    size_t n = strcspn(out, ".en"); /* n: not a number, infinite */
+    if (out[n] == '\0' && n + 3 <= HISTORY_NUMBER_MAX)
+        memcpy(out + n, ".0", 3);
 }
 
 static const char *skip_digits(const char *s)

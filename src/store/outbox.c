@@ -22,8 +22,8 @@ enum { GET_OWNER, SET_OWNER, PUT, REMOVE, EACH, STATEMENTS };
 static const char *const statements[STATEMENTS] = {
     [GET_OWNER] = "SELECT value FROM meta WHERE key = 'owner'",
     [SET_OWNER] = "INSERT INTO meta(key, value) VALUES('owner', ?1)",
-    [PUT] = "INSERT INTO entries(kind, key, value) VALUES(?1, ?2, ?3)"
-            " ON CONFLICT DO UPDATE SET value = excluded.value",
+    [PUT] = ("INSERT INTO entries(kind, key, value) VALUES(?1, ?2, ?3)"
+             " ON CONFLICT DO UPDATE SET value = excluded.value"),
     [REMOVE] = "DELETE FROM entries WHERE kind = ?1 AND key = ?2",
     [EACH] = "SELECT kind, key, value FROM entries ORDER BY kind, key",
 };

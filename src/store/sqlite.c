@@ -280,6 +280,7 @@ struct identity {
 
 static int identify(sqlite3 *db, struct identity *out)
 {
+    *out = (struct identity){0};
     int code = read_int(db, "PRAGMA application_id", &out->application_id);
     if (code == SQLITE_OK)
         code = read_int(db, "PRAGMA user_version", &out->version);
