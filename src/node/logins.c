@@ -23,6 +23,8 @@ int logins_new(const struct logins_options *options, struct logins **out)
     if (logins == NULL)
         return SEALMQ_E_NOMEM;
     logins->options = *options;
+    if (logins->options.tokens_max == 0)
+        logins->options.tokens_max = LOGINS_TOKENS_MAX;
     *out = logins;
     return 0;
 }
@@ -51,8 +53,12 @@ static void forget_expired(struct logins *logins, int64_t now_s)
     }
 }
 
-static int use_once(struct logins *logins, const struct token *token, int64_t now_s)
+static int use_once(struct logins *logins, const struct token *token, enum broker_role role,
+                    int64_t now_s)
 {
+    size_t most = logins->options.tokens_max;
+    if (role == BROKER_ROLE_APPLICANT)
+        most /= 2;
     if (token->iat < logins->options.started_s)
         return SEALMQ_E_REPLAY;
     forget_expired(logins, now_s);
@@ -60,7 +66,7 @@ static int use_once(struct logins *logins, const struct token *token, int64_t no
     HASH_FIND_STR(logins->used, token->jti, used);
     if (used != NULL)
         return SEALMQ_E_REPLAY;
-    if (HASH_COUNT(logins->used) >= LOGINS_TOKENS_MAX)
+    if (HASH_COUNT(logins->used) >= most)
         return SEALMQ_E_BUSY;
     used = calloc(1, sizeof *used);
     if (used == NULL)
@@ -120,7 +126,7 @@ static int check_token(struct logins *logins, const struct broker_auth_request *
         key = claims->key;
     struct token checked;
     error = token_verify(request->password, &key, options->network, options->node, now_s, &checked);
-    return error != 0 ? error : use_once(logins, &checked, now_s);
+    return error != 0 ? error : use_once(logins, &checked, *role, now_s);
 }
 
 enum login_answer logins_ask(struct logins *logins, const struct broker_auth_request *request,

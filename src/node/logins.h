@@ -7,7 +7,9 @@
 #include "broker/broker.h"
 #include "node/registry.h"
 
-#define LOGINS_TOKENS_MAX 100000 /* used tokens remembered; over that, tokens are refused */
+/* Used tokens remembered; over that, tokens are refused. Strangers, who can make up ids and tokens
+ * as they like, get no more than half of the places, so that they cannot lock the others out. */
+#define LOGINS_TOKENS_MAX 100000
 
 struct logins;
 
@@ -17,6 +19,7 @@ struct logins_options {
     /* Tokens issued before this are refused, because the memory of used ones does not survive a
      * restart. Seconds since 1970. */
     int64_t started_s;
+    size_t tokens_max; /* 0: LOGINS_TOKENS_MAX */
 };
 
 SEALMQ_MUST_CHECK int logins_new(const struct logins_options *options, struct logins **out);
