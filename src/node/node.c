@@ -10,7 +10,8 @@
 #define COMPONENT             "node"
 #define GENESIS_FILE_MAX      (1024 * 1024)
 #define ACL_FILE_MAX          (1024 * 1024)
-#define PASSWORDS_WAITING_MAX 64 /* for each worker; more clients are told to come later */
+#define PASSWORDS_WAITING_MAX 64   /* for each worker; more clients are told to come later */
+#define STRANGERS_MAX         4096 /* ids that are no members, known to a worker */
 
 int64_t node_wall_us(void)
 {
@@ -168,6 +169,7 @@ static int worker_start(void *context, struct net_worker *net, void **worker_con
                 .node = node->config->id,
                 .key = &node->key,
                 .session_life_s = node->config->session_life,
+                .gateways_max = MEMBERS_MAX + STRANGERS_MAX, /* one worker may own all */
             },
             &worker->devices);
     if (error == 0)
