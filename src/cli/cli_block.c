@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "store/prove.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -169,7 +170,7 @@ static int show(struct chain_files *files, const char *wanted, bool as_json, cha
         error = SEALMQ_E_NOTFOUND;
     }
     if (error == 0)
-        error = block_store_get(files->blocks, height, &wire, &certificate_wire);
+        error = prove_read_block(files->blocks, &files->genesis, height, &wire, &certificate_wire);
     if (error == 0)
         error = block_decode(buf_bytes(&wire), &block);
     if (error == 0 && certificate_wire.n != 0)

@@ -8,6 +8,7 @@
 static void refuse(struct agreement *agreement, struct bytes client, uint64_t number, int error)
 {
     agreement->shown.refused_total++;
+    agreement_show_status(agreement); /* before the answer: whoever gets it may ask for counts */
     if (client.n == 0)
         return;
     log_warn(COMPONENT, "request %llu of %.*s is refused: %s", (unsigned long long)number,

@@ -189,6 +189,7 @@ static void take_checkpoint(struct agreement *agreement, struct bytes note)
         return;
     }
     agreement->checkpoint_size = checkpoint.size;
+    agreement_show_status(agreement); /* whoever gets a receipt may ask for the height */
     agreement_hand_out_receipts(agreement);
     agreement_publish_head(agreement);
 }

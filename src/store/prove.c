@@ -62,6 +62,22 @@ static void work_free(struct work *work)
 
 /* ---- block and log ---- */
 
+int prove_read_block(struct block_store *store, const struct genesis *genesis, uint64_t height,
+                     struct buf *block, struct buf *certificate)
+{
+    if (height != 0)
+        return block_store_get(store, height, block, certificate);
+    struct chain *chain;
+    struct hash state_root;
+    int error = chain_new(genesis, &chain);
+    if (error != 0)
+        return error;
+    chain_state_root(chain, &state_root);
+    genesis_block(genesis, &state_root, block);
+    chain_free(chain);
+    return buf_status(block);
+}
+
 /* The log of all headers that the checkpoint covers. */
 static int read_log(struct work *work, uint64_t size, struct merkle_log *log)
 {
@@ -71,7 +87,7 @@ static int read_log(struct work *work, uint64_t size, struct merkle_log *log)
         struct block block;
         struct hash leaf;
         buf_reset(&wire);
-        error = block_store_get(work->store, height, &wire, NULL);
+        error = prove_read_block(work->store, work->genesis, height, &wire, NULL);
         if (error == 0)
             error = block_decode(buf_bytes(&wire), &block);
         if (error != 0) {
@@ -119,7 +135,7 @@ static int prove_log(struct work *work, uint64_t height)
 
 static int take_block(struct work *work, uint64_t height)
 {
-    int error = block_store_get(work->store, height, &work->block_wire, NULL);
+    int error = prove_read_block(work->store, work->genesis, height, &work->block_wire, NULL);
     if (error == SEALMQ_E_NOTFOUND)
         return fail(work, error, "there is no block %llu here", (unsigned long long)height);
     if (error == 0)
@@ -334,8 +350,12 @@ static int take_report(void *context, struct bytes gateway, uint64_t n,
     struct stored *search = context;
     struct work *work = search->work;
     (void)gateway;
-    if (stored == NULL || search->wanted >= row_count || row_count != stored->head.rows)
-        return fail(work, SEALMQ_E_NOTFOUND, "report %llu has %zu rows stored here",
+    if (stored == NULL || row_count != stored->head.rows)
+        return fail(work, SEALMQ_E_CONFLICT,
+                    "report %llu is not stored here as it was acknowledged: run `sealmq audit`",
+                    (unsigned long long)n);
+    if (search->wanted >= row_count)
+        return fail(work, SEALMQ_E_NOTFOUND, "report %llu has %zu rows, counted from 0",
                     (unsigned long long)n, row_count);
     struct hash *leaves = calloc(row_count + 1, sizeof *leaves);
     if (leaves == NULL)

@@ -6,6 +6,11 @@
 #include "store/blocks.h"
 #include "store/history.h"
 
+/* A block and its certificate (may be NULL), appended, as block_store_get; the genesis block, which
+ * every node makes itself and no store keeps, included. */
+SEALMQ_MUST_CHECK int prove_read_block(struct block_store *store, const struct genesis *genesis,
+                                       uint64_t height, struct buf *block, struct buf *certificate);
+
 /* All append the proof file to `out`. SEALMQ_E_NOTFOUND (no such block, record, row, or no leaf for
  * it yet), SEALMQ_E_AGAIN (no checkpoint with a quorum covers the block yet), SEALMQ_E_CONFLICT
  * (what is stored is not what the chain says), SEALMQ_E_CORRUPT; `why` has the words. */
