@@ -15,6 +15,7 @@
     X(init, "make the keys, genesis and configurations of a new network")                          \
     X(keygen, "make a key for a gateway, a node or an operator")                                   \
     X(node, "run a node: MQTT server, history, chain")                                             \
+    X(gateway, "run a gateway: readings of this machine and of devices")                           \
     X(device, "list, approve and revoke gateways")                                                 \
     X(status, "ask a node how it is")                                                              \
     X(block, "show a block of a node's store")                                                     \

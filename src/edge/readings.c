@@ -3,176 +3,263 @@
 #include "base/id.h"
 #include "base/text.h"
 
-#include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The levels of "<device>" or "<device>/<rest>". */
+#define LEVELS_MAX      3
+#define PARSED_PER_BYTE 8 /* what JSON takes when parsed, about */
+
 struct place {
-    struct bytes device, rest;
+    struct bytes topic;
+    struct bytes levels[LEVELS_MAX];
+    size_t count;
+    int64_t now_us;
+    char *why;
+    size_t why_size;
 };
 
-static int split(struct bytes topic, struct place *out, char *why, size_t why_size)
+__attribute__((format(printf, 3, 4))) static int refuse(const struct place *place, int error,
+                                                        const char *format, ...)
 {
-    const uint8_t *slash = topic.n != 0 ? memchr(topic.p, '/', topic.n) : NULL;
-    size_t n = slash != NULL ? (size_t)(slash - topic.p) : topic.n;
-    out->device = bytes_of(topic.p, n);
-    out->rest = slash != NULL ? bytes_of(slash + 1, topic.n - n - 1) : (struct bytes){0};
-    if (item_name_is_valid(out->device) && (slash == NULL || item_name_is_valid(out->rest)))
-        return 0;
-    snprintf(why, why_size,
-             "the topic must be <device>/<name> or <device>, of letters, digits and _ . -");
-    return SEALMQ_E_PARSE;
-}
-
-static enum datatype type_of(struct bytes value)
-{
-    if (datatype_check(DATATYPE_BOOL, value) == 0)
-        return DATATYPE_BOOL;
-    if (datatype_check(DATATYPE_INT, value) == 0)
-        return DATATYPE_INT;
-    return datatype_check(DATATYPE_DOUBLE, value) == 0 ? DATATYPE_DOUBLE : DATATYPE_STRING;
-}
-
-static struct bytes trim(struct bytes b)
-{
-    while (b.n != 0 && isspace(b.p[0]))
-        b = bytes_of(b.p + 1, b.n - 1);
-    while (b.n != 0 && isspace(b.p[b.n - 1]))
-        b.n--;
-    return b;
-}
-
-static int check_row(const struct row *row, char *why, size_t why_size)
-{
-    int error = row_check(row);
-    if (error != 0)
-        snprintf(why, why_size, "%.*s: %s", (int)row->name.n, (const char *)row->name.p,
-                 error == SEALMQ_E_LIMIT ? "the value is too long"
-                                         : "the value must be a number, true, false or text");
+    va_list args;
+    va_start(args, format);
+    vsnprintf(place->why, place->why_size, format, args);
+    va_end(args);
     return error;
 }
 
-static int bare_value(const struct place *place, struct bytes payload, int64_t now_us,
-                      struct readings *out, char *why, size_t why_size)
+static int split_topic(struct place *place)
 {
-    if (place->rest.n == 0) {
-        snprintf(why, why_size, "a bare value needs a topic <device>/<name>");
-        return SEALMQ_E_PARSE;
+    struct bytes topic = place->topic;
+    place->count = 0;
+    for (;;) {
+        const uint8_t *slash = topic.n != 0 ? memchr(topic.p, '/', topic.n) : NULL;
+        size_t n = slash != NULL ? (size_t)(slash - topic.p) : topic.n;
+        struct bytes level = bytes_of(topic.p, n);
+        if (place->count == LEVELS_MAX)
+            return refuse(place, SEALMQ_E_PARSE, "a topic has at most device/service/item");
+        if (!item_name_is_valid(level))
+            return refuse(place, SEALMQ_E_PARSE,
+                          "level %zu of the topic must be 1 to %d letters, digits and _ . -",
+                          place->count + 1, NAME_MAX_BYTES);
+        place->levels[place->count++] = level;
+        if (slash == NULL)
+            return 0;
+        topic = bytes_of(slash + 1, topic.n - n - 1);
     }
-    struct bytes value = trim(payload);
-    out->one = (struct row){
-        .device = place->device,
-        .service = BYTES_LIT("data"),
-        .name = place->rest,
+}
+
+static bool is_space(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static struct bytes trimmed(struct bytes text)
+{
+    while (text.n != 0 && is_space(text.p[0]))
+        text = bytes_of(text.p + 1, text.n - 1);
+    while (text.n != 0 && is_space(text.p[text.n - 1]))
+        text.n--;
+    return text;
+}
+
+static struct row row_at(const struct place *place)
+{
+    return (struct row){
+        .device = place->levels[0],
+        .service = BYTES_LIT(READINGS_SERVICE),
         .unit = BYTES_LIT(""),
-        .value = value,
-        .type = type_of(value),
-        .time_us = now_us,
+        .time_us = place->now_us,
     };
-    out->rows = &out->one;
-    out->count = 1;
-    return check_row(&out->one, why, why_size);
 }
 
-/* A member's value as text; a number or bool is replaced in the tree by the string that shows it.
- */
-static int member_text(cJSON *object, cJSON **member, struct row *row)
+static int add(struct readings *out, const struct place *place, const struct row *row)
 {
-    cJSON *item = *member;
-    if (cJSON_IsString(item)) {
-        row->type = DATATYPE_STRING;
-        row->value = bytes_str(item->valuestring);
-        return 0;
-    }
-    if (!cJSON_IsNumber(item) && !cJSON_IsBool(item))
-        return SEALMQ_E_TYPE;
-    char *text = cJSON_PrintUnformatted(item);
-    cJSON *string = text != NULL ? cJSON_CreateString(text) : NULL;
-    cJSON_free(text);
-    if (string == NULL || (string->string = strdup(item->string)) == NULL) {
-        cJSON_Delete(string);
-        return SEALMQ_E_NOMEM;
-    }
-    if (!cJSON_ReplaceItemViaPointer(object, item, string)) {
-        cJSON_Delete(string);
-        return SEALMQ_E_NOMEM;
-    }
-    *member = string;
-    row->value = bytes_str(string->valuestring);
-    row->type = type_of(row->value);
+    int error = row_check(row);
+    if (error != 0)
+        return refuse(place, error, "\"%.*s\" is %s", (int)row->name.n, (const char *)row->name.p,
+                      error == SEALMQ_E_LIMIT  ? "longer than a name or value may be"
+                      : error == SEALMQ_E_TYPE ? "no value that can be kept"
+                                               : "no name: letters, digits and _ . - only");
+    out->rows[out->count++] = *row;
     return 0;
 }
 
-static int object_of_readings(const struct place *place, int64_t now_us, struct readings *out,
-                              char *why, size_t why_size)
+static int room_for(struct readings *out, size_t rows, const struct place *place)
 {
-    cJSON *object = out->report.json;
-    size_t count = (size_t)cJSON_GetArraySize(object);
-    if (count == 0 || count > REPORT_ROWS_MAX) {
-        snprintf(why, why_size, "the object has %zu readings, it must have 1 to %d", count,
-                 REPORT_ROWS_MAX);
-        return SEALMQ_E_COUNT;
-    }
-    out->rows = calloc(count, sizeof *out->rows);
-    if (out->rows == NULL)
-        return SEALMQ_E_NOMEM;
-    for (cJSON *member = object->child; member != NULL; member = member->next) {
-        struct row *row = &out->rows[out->count];
-        *row = (struct row){
-            .device = place->device,
-            .service = place->rest.n != 0 ? place->rest : BYTES_LIT("data"),
-            .unit = BYTES_LIT(""),
-            .time_us = now_us,
-        };
-        int error = member_text(object, &member, row);
-        row->name = bytes_str(member->string);
-        if (error == SEALMQ_E_TYPE)
-            snprintf(why, why_size, "\"%.64s\" must be a number, true, false or a string",
-                     member->string);
-        if (error == 0)
-            error = check_row(row, why, why_size);
-        if (error != 0)
-            return error;
-        out->count++;
-    }
-    return 0;
+    if (rows > REPORT_ROWS_MAX)
+        return refuse(place, SEALMQ_E_LIMIT, "at most %d readings in one message", REPORT_ROWS_MAX);
+    out->rows = calloc(rows + 1, sizeof *out->rows);
+    out->size += rows * sizeof *out->rows;
+    return out->rows != NULL ? 0 : refuse(place, SEALMQ_E_NOMEM, "out of memory");
 }
 
-static int parse(struct bytes topic, struct bytes payload, int64_t now_us, struct readings *out,
-                 char *why, size_t why_size)
+/* ---- a bare value ---- */
+
+/* A quoted string, as JSON has it. */
+static int read_quoted(struct readings *out, struct bytes text, const struct place *place,
+                       struct bytes *value)
 {
-    struct bytes text = trim(payload);
-    bool is_object = text.n != 0 && text.p[0] == '{';
     struct json_error words = {0};
-    struct place place;
-    if (is_object) {
-        int error = json_parse(text, &out->report.json, &words);
-        if (error != 0) {
-            snprintf(why, why_size, "%s (byte %zu)", words.message, words.offset);
-            return error;
-        }
-        if (cJSON_GetObjectItemCaseSensitive(out->report.json, "devices") != NULL) {
-            report_close(&out->report);
-            error = report_parse(text, &out->report, why, why_size);
-            out->rows = out->report.rows;
-            out->count = out->report.n;
-            return error;
-        }
-    }
-    int error = split(topic, &place, why, why_size);
+    int error = json_parse(text, &out->json, &words);
+    if (error != 0)
+        return refuse(place, error, "%s", words.message);
+    if (!cJSON_IsString(out->json))
+        return refuse(place, SEALMQ_E_PARSE, "not a string");
+    *value = bytes_str(out->json->valuestring);
+    return 0;
+}
+
+static int read_bare(struct readings *out, struct bytes text, struct place *place)
+{
+    int error = split_topic(place);
     if (error != 0)
         return error;
-    return is_object ? object_of_readings(&place, now_us, out, why, why_size)
-                     : bare_value(&place, payload, now_us, out, why, why_size);
+    if (place->count == 1)
+        return refuse(place, SEALMQ_E_PARSE,
+                      "a bare value needs a name: publish it on DEVICE/NAME, or a JSON object on "
+                      "DEVICE");
+    struct row row = row_at(place);
+    row.name = place->levels[place->count - 1];
+    if (place->count == 3)
+        row.service = place->levels[1];
+    row.value = text;
+    if (datatype_check(DATATYPE_DOUBLE, text) == 0) {
+        row.type = DATATYPE_DOUBLE;
+    } else if (datatype_check(DATATYPE_BOOL, text) == 0) {
+        row.type = DATATYPE_BOOL;
+    } else {
+        row.type = DATATYPE_STRING;
+        if (text.p[0] == '"')
+            error = read_quoted(out, text, place, &row.value);
+        else if (text.p[0] == '[')
+            error = refuse(place, SEALMQ_E_TYPE, "an array is no reading");
+    }
+    if (error == 0)
+        error = room_for(out, 1, place);
+    return error != 0 ? error : add(out, place, &row);
+}
+
+/* ---- an object ---- */
+
+/* The number's text, kept in the array `texts`. */
+static const cJSON *print_number(cJSON *texts, const cJSON *member)
+{
+    char *text = cJSON_PrintUnformatted(member);
+    cJSON *string = text != NULL ? cJSON_CreateString(text) : NULL;
+    cJSON_free(text);
+    if (string == NULL)
+        return NULL;
+    if (!cJSON_AddItemToArray(texts, string)) {
+        cJSON_Delete(string);
+        return NULL;
+    }
+    return string;
+}
+
+static int read_member(struct readings *out, const cJSON *member, cJSON *texts,
+                       const struct place *place)
+{
+    struct row row = row_at(place);
+    if (place->count == 2)
+        row.service = place->levels[1];
+    row.name = bytes_str(member->string);
+    if (cJSON_IsNumber(member)) {
+        const cJSON *text = print_number(texts, member);
+        if (text == NULL)
+            return refuse(place, SEALMQ_E_NOMEM, "out of memory");
+        row.type = DATATYPE_DOUBLE;
+        row.value = bytes_str(text->valuestring);
+    } else if (cJSON_IsBool(member)) {
+        row.type = DATATYPE_BOOL;
+        row.value = cJSON_IsTrue(member) ? BYTES_LIT("true") : BYTES_LIT("false");
+    } else if (cJSON_IsString(member)) {
+        row.type = DATATYPE_STRING;
+        row.value = bytes_str(member->valuestring);
+    } else if (cJSON_IsNull(member)) {
+        return 0;
+    } else {
+        return refuse(place, SEALMQ_E_TYPE, "\"%.64s\" must be a number, true, false or a string",
+                      member->string);
+    }
+    return add(out, place, &row);
+}
+
+/* Rows borrow from `json` and from texts of numbers, which are kept with it: *json becomes the
+ * array [object, text, text, ...]. */
+static int read_members(struct readings *out, struct place *place)
+{
+    int error = split_topic(place);
+    if (error != 0)
+        return error;
+    cJSON *object = out->json, *all = cJSON_CreateArray();
+    if (all == NULL || !cJSON_AddItemToArray(all, object)) {
+        cJSON_Delete(all);
+        return refuse(place, SEALMQ_E_NOMEM, "out of memory");
+    }
+    out->json = all;
+    if (place->count > 2)
+        return refuse(place, SEALMQ_E_PARSE, "an object is published on DEVICE or DEVICE/SERVICE");
+    size_t members = 0;
+    for (const cJSON *member = object->child; member != NULL; member = member->next)
+        members++;
+    error = room_for(out, members, place);
+    for (const cJSON *member = object->child; error == 0 && member != NULL; member = member->next)
+        error = read_member(out, member, all, place);
+    if (error == 0 && out->count == 0)
+        error = refuse(place, SEALMQ_E_COUNT, "the object has no readings");
+    return error;
+}
+
+static int read_object(struct readings *out, struct bytes text, struct place *place)
+{
+    struct json_error words = {0};
+    int error = json_parse(text, &out->json, &words);
+    if (error != 0)
+        return refuse(place, error, "%s (byte %zu)", words.message, words.offset);
+    out->size += text.n * PARSED_PER_BYTE;
+    if (!cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(out->json, "devices")))
+        return read_members(out, place);
+    cJSON_Delete(out->json);
+    out->json = NULL;
+    error = report_parse(text, &out->report, place->why, place->why_size);
+    if (error != 0)
+        return error;
+    out->rows = out->report.rows;
+    out->count = out->report.n;
+    out->size += out->count * sizeof *out->rows;
+    for (size_t i = 0; i < out->count; i++) {
+        error = row_check(&out->rows[i]);
+        if (error != 0)
+            return refuse(place, error, "reading %zu: %s", i, sealmq_error_text(error));
+    }
+    return 0;
 }
 
 int readings_parse(struct bytes topic, struct bytes payload, int64_t now_us, struct readings *out,
                    char *why, size_t why_size)
 {
+    struct place place = {.now_us = now_us, .why = why, .why_size = why_size};
     *out = (struct readings){0};
-    why[0] = '\0';
-    int error = parse(topic, payload, now_us, out, why, why_size);
+    if (payload.n > REPORT_BYTES_MAX)
+        return refuse(&place, SEALMQ_E_LIMIT, "a message has at most %d bytes", REPORT_BYTES_MAX);
+    out->text = malloc(topic.n + payload.n + 1);
+    if (out->text == NULL)
+        return refuse(&place, SEALMQ_E_NOMEM, "out of memory");
+    out->size = sizeof *out + topic.n + payload.n;
+    memcpy(out->text, topic.p, topic.n);
+    if (payload.n != 0)
+        memcpy(out->text + topic.n, payload.p, payload.n);
+    place.topic = bytes_of(out->text, topic.n);
+    struct bytes text = trimmed(bytes_of(out->text + topic.n, payload.n));
+    int error;
+    if (text.n == 0)
+        error = refuse(&place, SEALMQ_E_PARSE, "the message is empty");
+    else if (text.p[0] == '{')
+        error = read_object(out, text, &place);
+    else
+        error = read_bare(out, text, &place);
     if (error != 0)
         readings_close(out);
     return error;
@@ -180,9 +267,10 @@ int readings_parse(struct bytes topic, struct bytes payload, int64_t now_us, str
 
 void readings_close(struct readings *readings)
 {
-    if (readings->rows != readings->report.rows && readings->rows != &readings->one)
+    if (readings->report.rows == NULL)
         free(readings->rows);
     report_close(&readings->report);
-    readings->rows = NULL;
-    readings->count = 0;
+    cJSON_Delete(readings->json);
+    free(readings->text);
+    *readings = (struct readings){0};
 }
