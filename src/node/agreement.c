@@ -11,8 +11,16 @@
 
 /* ---- the mailbox ---- */
 
+/* Requests and announcements are made by clients, as many as they like: they get no more than half
+ * of the mailbox, so that the nodes' own messages always find room. */
+static bool is_of_clients(const struct letter *letter)
+{
+    return letter->kind != LETTER_MESSAGE || letter->message == PBFT_MSG_REQUEST;
+}
+
 static int post(struct agreement *agreement, const struct letter *like, struct bytes bytes)
 {
+    size_t share = is_of_clients(like) ? 2 : 1;
     struct letter *letter = malloc(sizeof *letter + bytes.n);
     if (letter == NULL)
         return SEALMQ_E_NOMEM;
@@ -23,8 +31,8 @@ static int post(struct agreement *agreement, const struct letter *like, struct b
         memcpy(letter->bytes, bytes.p, bytes.n);
     bool taken = false;
     pthread_mutex_lock(&agreement->lock);
-    if (agreement->waiting < AGREEMENT_QUEUE_ITEMS &&
-        agreement->waiting_bytes + bytes.n <= AGREEMENT_QUEUE_BYTES) {
+    if (agreement->waiting < AGREEMENT_QUEUE_ITEMS / share &&
+        agreement->waiting_bytes + bytes.n <= AGREEMENT_QUEUE_BYTES / share) {
         *agreement->last = letter;
         agreement->last = &letter->next;
         agreement->waiting++;
