@@ -447,6 +447,30 @@ static void a_block_of_too_few_or_foreign_votes_is_refused(void **state)
     plant_free(plant);
 }
 
+static void the_votes_for_another_block_of_the_same_height_do_not_count(void **state)
+{
+    struct plant *plant = plant_new(state);
+    struct buf voted = {0}, stored = {0}, certificate = {0};
+    struct block block;
+    char why[512];
+    uint64_t height;
+    make_block(plant->chain, &plant->batch, &voted);
+    assert_int_equal(block_decode(buf_bytes(&voted), &block), 0);
+    plant_certify(plant, &block, &certificate);
+    add_interval(&plant->batch, &plant->network, 1, 1, 3);
+    make_block(plant->chain, &plant->batch, &stored);
+    assert_int_equal(block_store_begin(plant->store), 0);
+    assert_int_equal(
+        block_store_put_block(plant->store, buf_bytes(&stored), buf_bytes(&certificate)), 0);
+    assert_int_equal(load(plant, UINT64_MAX, &height, why, sizeof(why)), SEALMQ_E_CORRUPT);
+    assert_non_null(strstr(why, "height 2: its certificate"));
+    block_store_rollback(plant->store);
+    buf_close(&voted);
+    buf_close(&stored);
+    buf_close(&certificate);
+    plant_free(plant);
+}
+
 static void a_damaged_page_is_an_error_not_a_crash(void **state)
 {
     struct plant *plant = plant_of_four_blocks(state);
@@ -509,6 +533,7 @@ int main(void)
         T(a_store_whose_genesis_was_removed_is_refused),
         T(any_change_behind_the_store_is_found_and_its_height_named),
         T(a_block_of_too_few_or_foreign_votes_is_refused),
+        T(the_votes_for_another_block_of_the_same_height_do_not_count),
         T(a_damaged_page_is_an_error_not_a_crash),
         T(a_reader_follows_the_writer),
     };
