@@ -112,6 +112,7 @@ enum broker_verdict node_device_message(struct node_worker *worker, const struct
     random_bytes(input.random, sizeof input.random);
     struct device_output output;
     device_service_input(worker->devices, &input, &output);
+    secret_wipe(input.random, sizeof input.random); /* it may have made a session key */
     show_stats(worker);
     if (output.error != 0)
         refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
