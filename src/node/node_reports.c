@@ -2,6 +2,7 @@
  * by the historian; answered, acknowledged and republished here again when it is durable. */
 #include "base/log.h"
 #include "crypto/random.h"
+#include "crypto/seal.h"
 #include "node/node_int.h"
 
 #include <stdio.h>
