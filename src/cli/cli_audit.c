@@ -4,7 +4,9 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "ledger/note.h"
 #include "store/audit.h"
+#include "store/file.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -25,6 +27,8 @@ static void print_help(void)
          "\n" CHAIN_FILES_HELP "      --history FILE  another history database\n"
          "      --node ID       whose history it is (node/a)\n"
          "      --gateway ID    this gateway's reports only\n"
+         "      --checkpoint FILE\n"
+         "                      a signed checkpoint that the chain must contain\n"
          "      --json          one JSON object\n"
          "      --help          this\n"
          "\n"
@@ -39,7 +43,8 @@ struct findings {
 
 struct wish {
     struct chain_files files;
-    const char *node, *gateway;
+    const char *node, *gateway, *checkpoint;
+    struct buf note; /* what is in the file `checkpoint` */
     struct findings findings;
     char why[512];
 };
@@ -182,6 +187,9 @@ static int open_all(struct wish *wish)
         error = chain_files_blocks(&wish->files, wish->why, sizeof wish->why);
     if (error == 0)
         error = chain_files_history(&wish->files, wish->why, sizeof wish->why);
+    if (error == 0 && wish->checkpoint != NULL)
+        error =
+            file_read(wish->checkpoint, NOTE_BYTES_MAX, &wish->note, wish->why, sizeof wish->why);
     return error;
 }
 
@@ -193,6 +201,7 @@ static int run(struct wish *wish)
         const struct audit_options options = {
             .node = wish->node,
             .gateway = wish->gateway != NULL ? bytes_str(wish->gateway) : (struct bytes){0},
+            .checkpoint = buf_bytes(&wish->note),
             .context = &wish->findings,
             .finding = on_finding,
             .progress = on_progress,
@@ -205,6 +214,7 @@ static int run(struct wish *wish)
     if (error == 0)
         print_totals(wish, &totals);
     buf_close(&wish->findings.json);
+    buf_close(&wish->note);
     chain_files_close(&wish->files);
     if (error != 0)
         return cli_fail(ME, cli_status_of(error), "%s",
@@ -219,6 +229,7 @@ int cli_audit(int argc, char **argv)
         {"history", required_argument, NULL, 'H'},
         {"node", required_argument, NULL, 'n'},
         {"gateway", required_argument, NULL, 'g'},
+        {"checkpoint", required_argument, NULL, 'c'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -237,6 +248,8 @@ int cli_audit(int argc, char **argv)
             wish.node = optarg;
         else if (option == 'g')
             wish.gateway = optarg;
+        else if (option == 'c')
+            wish.checkpoint = optarg;
         else if (!chain_files_option(&wish.files, option, optarg))
             return cli_bad_option(ME, option, argv);
     }

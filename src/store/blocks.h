@@ -2,6 +2,9 @@
  * slots, written in one transaction. Open with any SQLite tool:
  *   blocks(height PRIMARY KEY, header_hash, header, body, certificate, time_us, requests, records)
  *   checkpoints(size PRIMARY KEY, note)    slots(slot PRIMARY KEY, bytes)    meta(key, value)
+ *   senders(id, name)    requests(sender, number, height, idx)
+ *   intervals(gateway, from_n, to_n, height, idx, leaf)    resolved(gateway, n, height, idx, leaf)
+ * Heights start at 1: the block at height 0 follows from the genesis and is not stored.
  * One thread at a time, except that another connection may read (WAL). */
 #ifndef SEALMQ_STORE_BLOCKS_H
 #define SEALMQ_STORE_BLOCKS_H
@@ -26,7 +29,9 @@ SEALMQ_MUST_CHECK int block_store_open(const char *folder, enum block_store_mode
                                        char *why, size_t why_size);
 void block_store_close(struct block_store *store);
 
-/* One atomic durable step: everything between begin and commit. */
+/* One atomic durable step: everything between begin and commit. The writer has the folder for
+ * itself (SEALMQ_E_BUSY when opening). block_store_put_block takes the next height only
+ * (SEALMQ_E_CONFLICT). */
 SEALMQ_MUST_CHECK int block_store_begin(struct block_store *store);
 SEALMQ_MUST_CHECK int block_store_put_block(struct block_store *store, struct bytes block,
                                             struct bytes certificate);
@@ -38,6 +43,7 @@ SEALMQ_MUST_CHECK int block_store_commit(struct block_store *store);
 void block_store_rollback(struct block_store *store);
 
 /* Reading. Results are appended to the buffers (certificate may be NULL). SEALMQ_E_NOTFOUND. */
+/* 0 as long as there is none. */
 SEALMQ_MUST_CHECK int block_store_tip(struct block_store *store, uint64_t *height);
 SEALMQ_MUST_CHECK int block_store_get(struct block_store *store, uint64_t height, struct buf *block,
                                       struct buf *certificate);
