@@ -4,6 +4,7 @@
 
 #include "net/link.h"
 #include "node/agreement.h"
+#include "node/refusals.h"
 #include "store/blocks.h"
 
 #include <pthread.h>
@@ -63,6 +64,7 @@ struct agreement {
     struct answer *answers;        /* for the core, in order */
     bool is_alone;                 /* said in the log that the chain waits for others */
     struct agreement_status shown; /* the status under construction */
+    struct refusals refusals;
 };
 
 uint64_t agreement_now_ms(void);

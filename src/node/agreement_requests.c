@@ -1,6 +1,5 @@
 /* Requests on their way into the mempool: checked once, and answered when they are on the chain
  * already. */
-#include "base/log.h"
 #include "node/agreement_int.h"
 
 #define COMPONENT "agreement"
@@ -11,8 +10,9 @@ static void refuse(struct agreement *agreement, struct bytes client, uint64_t nu
     agreement_show_status(agreement); /* before the answer: whoever gets it may ask for counts */
     if (client.n == 0)
         return;
-    log_warn(COMPONENT, "request %llu of %.*s is refused: %s", (unsigned long long)number,
-             (int)client.n, (const char *)client.p, sealmq_error_text(error));
+    refusals_log(&agreement->refusals, agreement_now_ms(), COMPONENT,
+                 "request %llu of %.*s is refused: %s", (unsigned long long)number, (int)client.n,
+                 (const char *)client.p, sealmq_error_text(error));
     agreement->options.refused(agreement->options.context, client, number, error);
 }
 

@@ -210,8 +210,9 @@ static void take_note(struct agreement *agreement, const struct pbft_note *note)
         break;
     case PBFT_NOTE_REFUSED:
         agreement->shown.bad_messages_total++;
-        log_warn(COMPONENT, "refused a message from %s: %s (%s)", peer,
-                 sealmq_error_text(note->error), words);
+        refusals_log(&agreement->refusals, agreement_now_ms(), COMPONENT,
+                     "refused a message from %s: %s (%s)", peer, sealmq_error_text(note->error),
+                     words);
         break;
     case PBFT_NOTE_MISBEHAVIOUR:
         log_error(COMPONENT, "%s has signed two things that cannot both be honest: %s", peer,
