@@ -4,9 +4,11 @@
  * state for the same purpose.) */
 #include "consensus/pbft_int.h"
 
+/* Doubled with each that was not answered: large blocks take their time on a slow link. */
 static uint64_t fetch_timeout_ms(const struct pbft *p)
 {
-    return 2 * (uint64_t)p->timing.resend_interval_ms;
+    uint32_t doublings = p->fetch_failures < 4 ? p->fetch_failures : 4;
+    return (2 * (uint64_t)p->timing.resend_interval_ms) << doublings;
 }
 
 static void send_fetch(struct pbft *p, int to, const struct msg_fetch *m)
@@ -78,6 +80,7 @@ void fetch_check(struct pbft *p)
     if (p->fetching && p->now_ms - p->fetch_ms >= fetch_timeout_ms(p)) {
         p->fetching = false;
         p->peers[p->fetch_peer].fetch_after_ms = p->now_ms + 4 * fetch_timeout_ms(p);
+        p->fetch_failures++;
     }
     if (p->fetching || p->now_ms < fetch_from_ms(p))
         return;
@@ -137,7 +140,7 @@ void fetch_receive(struct pbft *p, struct bytes bytes)
     peer_heard(p, m.head.sender);
     if (m.wanted && p->changing && p->prepared.set &&
         hash_equal(&p->prepared.proposal->header, &m.header) &&
-        is_due(p, peer->block_sent_ms, interval_ms)) {
+        is_due(p, peer->block_sent_ms, large_interval_ms(p, p->prepared.proposal->wire.n))) {
         peer->block_sent_ms = p->now_ms;
         view_change_send(p, m.head.sender, true);
     }
@@ -216,6 +219,7 @@ void blocks_receive(struct pbft *p, struct bytes bytes)
         update_note(p, PBFT_NOTE_REFUSED, -1, error, next_height(p), "block to catch up with");
     if (tip_height(p) > before) {
         p->fetching = false;
+        p->fetch_failures = 0;
         p->behind_since_ms = p->now_ms;
         fetch_check(p);
     }

@@ -37,6 +37,12 @@ void new_view_send(struct pbft *p, int to)
     update_send_copy(p, PBFT_MSG_NEW_VIEW, to, buf_bytes(&p->new_view.wire));
 }
 
+void new_view_heal(struct pbft *p, int to)
+{
+    if (is_due(p, p->peers[to].new_view_sent_ms, large_interval_ms(p, p->new_view.wire.n)))
+        new_view_send(p, to);
+}
+
 /* The view has begun, as `wire` proves. Takes the proposal's reference; it may be NULL. */
 static void begin(struct pbft *p, uint64_t view, const struct choice *choice,
                   struct proposal *proposal, struct bytes wire)
@@ -90,6 +96,8 @@ static int make(struct pbft *p, struct msg_new_view *m, const struct choice *cho
     buf_append_str32(wire, choice->again ? held->block.wire : (struct bytes){0});
     if (buf_status(&fields) != 0 || buf_status(wire) != 0)
         error = p->failed = SEALMQ_E_NOMEM;
+    if (error != 0)
+        proposal_release(p, again);
     buf_close(&fields);
     return error;
 }

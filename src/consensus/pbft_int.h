@@ -165,7 +165,8 @@ struct pbft {
     bool fetching;
     int fetch_peer;
     uint64_t fetch_ms;
-    bool behind; /* some peer claims more than we have */
+    uint32_t fetch_failures; /* since one was answered */
+    bool behind;             /* some peer claims more than we have */
     uint64_t behind_since_ms;
     uint64_t noted_behind; /* height of the last PBFT_NOTE_BEHIND, 0 when caught up */
     uint64_t block_asked_ms;
@@ -224,6 +225,12 @@ static inline const struct hash *genesis_hash(const struct pbft *p)
 static inline bool is_due(const struct pbft *p, uint64_t last_ms, uint64_t interval_ms)
 {
     return last_ms == 0 || p->now_ms - last_ms >= interval_ms;
+}
+
+/* How long not to send the same large thing to the same peer again. */
+static inline uint64_t large_interval_ms(const struct pbft *p, size_t size)
+{
+    return (uint64_t)p->timing.resend_interval_ms * (1 + size / (1024 * 1024));
 }
 
 /* pbft.c */
@@ -335,6 +342,8 @@ void new_view_check(struct pbft *p); /* as the primary: a quorum of VIEW-CHANGEs
 void new_view_receive(struct pbft *p, struct bytes bytes);
 void new_view_resume(struct pbft *p); /* the tip has reached where it starts */
 void new_view_send(struct pbft *p, int to);
+/* The same to one who does not seem to have it, now and then. */
+void new_view_heal(struct pbft *p, int to);
 /* In view `view` from now on. */
 void view_enter(struct pbft *p, uint64_t view);
 /* What the slot says; not verified again. */

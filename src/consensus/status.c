@@ -31,7 +31,7 @@ void status_send(struct pbft *p, int to)
 static void heal_proposal(struct pbft *p, int who)
 {
     struct peer *peer = &p->peers[who];
-    uint64_t interval_ms = p->timing.resend_interval_ms * (1 + p->proposal->wire.n / (1024 * 1024));
+    uint64_t interval_ms = large_interval_ms(p, p->proposal->wire.n);
     if (!is_primary(p) &&
         (!p->watch.running || p->now_ms - p->watch.since_ms < p->timing.resend_interval_ms))
         return;
@@ -52,7 +52,7 @@ static void heal(struct pbft *p, int who, const struct msg_status *m)
     if (m->height < tip_height(p) && is_due(p, peer->status_sent_ms, p->timing.resend_interval_ms))
         status_send(p, who);
     if (!p->changing && (m->view < p->view || (m->view == p->view && is_changing)))
-        new_view_send(p, who);
+        new_view_heal(p, who);
     if (m->height == tip_height(p) && m->view == p->view && !is_changing && !p->changing &&
         p->proposal != NULL && p->proposal->view == p->view) {
         if ((m->flags & STATUS_PROPOSAL) == 0)

@@ -130,7 +130,7 @@ static void watch_check(struct pbft *p)
 /* To those whose PREPARE for it we have not seen. */
 static void resend_proposal(struct pbft *p)
 {
-    uint64_t interval_ms = p->timing.resend_interval_ms * (1 + p->proposal->wire.n / (1024 * 1024));
+    uint64_t interval_ms = large_interval_ms(p, p->proposal->wire.n);
     for (size_t i = 0; i < p->n; i++) {
         struct kept_vote vote;
         struct peer *peer = &p->peers[i];

@@ -171,9 +171,9 @@ static void keep_block(struct pbft *p, const struct msg_view_change *m,
 /* Its sender has not heard that this view has begun. */
 static void answer_late(struct pbft *p, const struct msg_view_change *m)
 {
-    struct peer *peer = &p->peers[m->head.sender];
+    const struct peer *peer = &p->peers[m->head.sender];
     if (p->changing || !p->new_view.set || m->view > p->view ||
-        !is_due(p, peer->new_view_sent_ms, p->timing.resend_interval_ms))
+        !is_due(p, peer->new_view_sent_ms, large_interval_ms(p, p->new_view.wire.n)))
         return;
     if (message_verify(PBFT_MSG_VIEW_CHANGE, &m->head, &validator_at(p, m->head.sender)->key,
                        genesis_hash(p), &p->validators) != 0)

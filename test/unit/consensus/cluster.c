@@ -202,12 +202,20 @@ int cluster_step(struct cluster *c, size_t index, struct pbft_event *event)
     struct pbft_update update;
     event->now_ms = c->now_ms;
     event->wall_us = c->wall_us;
+    if (c->before != NULL)
+        c->before(c, index);
     int error = pbft_step(node->pbft, event, &update);
+    if (c->after != NULL)
+        c->after(c, index, error, &update);
     carry_out(c, index, &update);
     node->asked_to_verify = update.verify_block.n != 0;
     int peer = update.serve.peer;
     uint64_t from = update.serve.from;
     size_t count = update.serve.count;
+    if (error == SEALMQ_E_NOMEM) {
+        assert_int_equal(cluster_restart(c, index), 0); /* as the contract says */
+        return error;
+    }
     if (node->asked_to_verify) {
         node->to_verify = update.verify_header;
         if (c->verifies) {

@@ -48,6 +48,10 @@ struct cluster {
     /* Asked for each message before it is delivered; NULL: all pass. */
     bool (*passes)(struct cluster *cluster, const struct sent *sent);
     uint64_t requests; /* made by cluster_request */
+    /* Around each step of a core, if set. */
+    void (*before)(struct cluster *cluster, size_t node);
+    void (*after)(struct cluster *cluster, size_t node, int error,
+                  const struct pbft_update *update);
 };
 
 struct cluster *cluster_new(size_t n);
