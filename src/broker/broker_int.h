@@ -29,6 +29,7 @@
 
 /* Limits that are nobody's business outside. */
 #define CONNECT_BYTES_MAX     (256 * 1024) /* a CONNECT packet: its sender is not known yet */
+#define APPLICANT_BYTES_MAX   (16 * 1024)  /* any packet of an applicant: a stranger, too */
 #define CLIENT_ID_BYTES_MAX   1024
 #define OUTPUT_ALLOWANCE      (64 * 1024) /* answers above the output limit before input stops */
 #define PAYLOAD_BY_REFERENCE  2048        /* payloads from this size on are not copied */
@@ -180,6 +181,8 @@ void conn_free_all(struct broker *b);
 
 /* input.c */
 bool conn_is_open_for_input(const struct broker *b, const struct conn *conn);
+/* The largest packet taken from a client of this role. */
+uint32_t packet_bytes_max(const struct broker *b, enum broker_role role);
 
 /* connect.c */
 void connect_input(struct broker *b, struct conn *conn, struct bytes bytes);

@@ -14,6 +14,7 @@ struct connecting {
     uint32_t asked_expiry_s;
     uint32_t expiry_s;
     uint16_t receive_maximum;
+    uint32_t packet_bytes; /* what we take from it */
 };
 
 static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words)
@@ -232,7 +233,7 @@ static void append_agreement(const struct broker *b, const struct conn *conn,
         mqtt_props_append_number(props, MQTT_PROP_SESSION_EXPIRY, c->expiry_s);
     if (b->limits.receive_maximum != UINT16_MAX)
         mqtt_props_append_number(props, MQTT_PROP_RECEIVE_MAXIMUM, b->limits.receive_maximum);
-    mqtt_props_append_number(props, MQTT_PROP_MAXIMUM_PACKET_SIZE, b->limits.packet_bytes);
+    mqtt_props_append_number(props, MQTT_PROP_MAXIMUM_PACKET_SIZE, c->packet_bytes);
     if (c->is_assigned)
         mqtt_props_append_text(props, MQTT_PROP_ASSIGNED_CLIENT_ID, c->client_id);
     if (b->limits.topic_aliases != 0)
@@ -333,6 +334,7 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
          * fill the room that all sessions share. */
         if (grant->role == BROKER_ROLE_APPLICANT)
             c.expiry_s = 0;
+        c.packet_bytes = packet_bytes_max(b, grant->role);
         let_in(b, conn, &c, grant);
     }
     buf_wipe(&conn->connect);

@@ -95,6 +95,13 @@ static void packet_input(struct broker *b, struct conn *conn, struct bytes bytes
     handle(b, conn, &packet);
 }
 
+/* What a stranger may make us hold for him is little, as it is before he has shown a token. */
+uint32_t packet_bytes_max(const struct broker *b, enum broker_role role)
+{
+    uint32_t most = b->limits.packet_bytes;
+    return role == BROKER_ROLE_APPLICANT && most > APPLICANT_BYTES_MAX ? APPLICANT_BYTES_MAX : most;
+}
+
 /* Handles the first packet of `in` if it is whole; its size, or 0 when there is nothing to do. */
 static size_t first_packet(struct broker *b, struct conn *conn, struct bytes in)
 {
@@ -107,6 +114,8 @@ static size_t first_packet(struct broker *b, struct conn *conn, struct bytes in)
         }
         if (most > CONNECT_BYTES_MAX)
             most = CONNECT_BYTES_MAX;
+    } else if (conn->session != NULL) {
+        most = packet_bytes_max(b, conn->session->role);
     }
     size_t size = 0;
     int error = mqtt_frame(in, &size);

@@ -94,6 +94,39 @@ static void wills_do_not_go_around_the_services(void **state)
     assert_false(is_will_heard(BROKER_ROLE_ADMIN, true));
 }
 
+static void an_applicant_sends_small_packets_only(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    struct mqtt_prop prop;
+    static char payload[32 * 1024];
+    memset(payload, 'x', sizeof payload - 1);
+    const enum broker_role roles[] = {BROKER_ROLE_MEMBER, BROKER_ROLE_APPLICANT};
+    for (unsigned i = 0; i < 2; i++) {
+        world_init(&w, 1);
+        w.grant.role = roles[i];
+        world_start(&w);
+        struct mqtt_connect connect = connect_as(MQTT_V5, "devices/iot");
+        struct mqtt_connack connack = client_connect(&a, &w, &connect);
+        assert_true(mqtt_props_find(connack.props, MQTT_PROP_MAXIMUM_PACKET_SIZE, &prop));
+        client_publish(&a, "devices/iot/key", "short", 0, 0, false);
+        client_expect_nothing(&a);
+        client_publish(&a, "devices/iot/key", payload, 0, 0, false);
+        if (roles[i] == BROKER_ROLE_MEMBER) {
+            assert_true(prop.number > sizeof payload);
+            client_expect_nothing(&a);
+        } else {
+            assert_int_equal(prop.number, 16 * 1024);
+            assert_int_equal(client_expect(&a, MQTT_DISCONNECT).end.reason,
+                             MQTT_REASON_PACKET_TOO_LARGE);
+            client_expect_closed(&a);
+        }
+        client_close(&a);
+        world_close(&w);
+    }
+}
+
 static void an_applicant_leaves_no_session_behind(void **state)
 {
     (void)state;
@@ -300,6 +333,7 @@ int main(void)
         cmocka_unit_test(service_sees_who_and_what),
         cmocka_unit_test(wills_do_not_go_around_the_services),
         cmocka_unit_test(an_applicant_leaves_no_session_behind),
+        cmocka_unit_test(an_applicant_sends_small_packets_only),
         cmocka_unit_test(callbacks_may_come_back_in),
         cmocka_unit_test(reply_reaches_a_client_that_has_not_subscribed),
         cmocka_unit_test(refusals_wait_for_what_was_deferred_before),
