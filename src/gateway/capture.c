@@ -76,19 +76,19 @@ static int batch_add(struct gateway *gateway, const struct row *row, uint64_t ar
     return 0;
 }
 
-int capture_add(struct gateway *gateway, const struct row *reading, const struct gateway_now *now)
+static bool batch_is_enough(const struct gateway *gateway)
 {
-    int error = row_check(reading);
-    if (error != 0)
-        return error;
-    if (HASH_COUNT(gateway->outbox) >= gateway->options.outbox_reports_max ||
-        gateway->outbox_bytes + gateway->batch_bytes >= gateway->options.outbox_bytes_max)
-        return SEALMQ_E_FULL;
+    return gateway->batch_count >= gateway->options.report_rows_max ||
+           gateway->batch_bytes >= BATCH_BYTES_MAX;
+}
+
+static int add_one(struct gateway *gateway, const struct row *row, const struct gateway_now *now)
+{
     struct buf value = {0};
-    row_encode(reading, &value);
-    error = buf_status(&value);
+    row_encode(row, &value);
+    int error = buf_status(&value);
     if (error == 0)
-        error = batch_add(gateway, reading, gateway->next_arrival);
+        error = batch_add(gateway, row, gateway->next_arrival);
     if (error == 0) {
         if (gateway->batch_count == 1)
             gateway->batch_since_ms = now->now_ms;
@@ -97,6 +97,27 @@ int capture_add(struct gateway *gateway, const struct row *reading, const struct
     }
     buf_close(&value);
     return error;
+}
+
+int capture_add(struct gateway *gateway, const struct row *readings, size_t count,
+                const struct gateway_now *now)
+{
+    for (size_t i = 0; i < count; i++) {
+        int error = row_check(&readings[i]);
+        if (error != 0)
+            return error;
+    }
+    if (HASH_COUNT(gateway->outbox) >= gateway->options.outbox_reports_max ||
+        gateway->outbox_bytes + gateway->batch_bytes >= gateway->options.outbox_bytes_max)
+        return SEALMQ_E_FULL;
+    for (size_t i = 0; i < count; i++) {
+        int error = add_one(gateway, &readings[i], now);
+        if (error != 0)
+            return error;
+        if (batch_is_enough(gateway))
+            capture_now(gateway, now);
+    }
+    return 0;
 }
 
 int capture_load(struct gateway *gateway, uint64_t arrival, struct bytes value)
@@ -195,8 +216,7 @@ void capture_now(struct gateway *gateway, const struct gateway_now *now)
 
 void capture_tick(struct gateway *gateway, const struct gateway_now *now)
 {
-    if (gateway->batch_count >= gateway->options.report_rows_max ||
-        gateway->batch_bytes >= BATCH_BYTES_MAX ||
+    if (batch_is_enough(gateway) ||
         now->now_ms - gateway->batch_since_ms >= gateway->options.report_interval_ms)
         capture_now(gateway, now);
 }

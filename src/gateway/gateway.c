@@ -163,13 +163,19 @@ static int finish(struct gateway *gateway, const struct gateway_now *now,
 int gateway_reading(struct gateway *gateway, const struct row *reading,
                     const struct gateway_now *now, struct gateway_update *update)
 {
+    return gateway_readings(gateway, reading, 1, now, update);
+}
+
+int gateway_readings(struct gateway *gateway, const struct row *readings, size_t count,
+                     const struct gateway_now *now, struct gateway_update *update)
+{
     ASSERT(gateway->is_loaded);
     gateway_update_begin(gateway);
-    int error = capture_add(gateway, reading, now);
+    int error = capture_add(gateway, readings, count, now);
     if (error == 0) {
-        gateway->stats.readings_total++;
+        gateway->stats.readings_total += count;
     } else {
-        gateway->stats.readings_refused_total++;
+        gateway->stats.readings_refused_total += count;
         if (error == SEALMQ_E_FULL)
             gateway_update_note(gateway, GATEWAY_NOTE_OUTBOX_FULL, 0, error, "");
     }
@@ -300,4 +306,5 @@ void gateway_stats_get(const struct gateway *gateway, struct gateway_stats *out)
     out->state = names[gateway->state];
     out->outbox_reports = HASH_COUNT(gateway->outbox);
     out->outbox_bytes = gateway->outbox_bytes;
+    out->requests_waiting = gateway->request.wire.n != 0;
 }

@@ -127,6 +127,10 @@ struct gateway_now {
  * SEALMQ_E_FULL: outbox full. Nothing is taken then, but the update counts all the same. */
 SEALMQ_MUST_CHECK int gateway_reading(struct gateway *gateway, const struct row *reading,
                                       const struct gateway_now *now, struct gateway_update *update);
+/* The same with several: all or none are taken. */
+SEALMQ_MUST_CHECK int gateway_readings(struct gateway *gateway, const struct row *readings,
+                                       size_t count, const struct gateway_now *now,
+                                       struct gateway_update *update);
 /* The connection to node `node` (its id and key are in the genesis) is up. */
 SEALMQ_MUST_CHECK int gateway_connected(struct gateway *gateway, struct bytes node,
                                         const struct gateway_now *now,
@@ -148,6 +152,7 @@ struct gateway_stats {
     uint64_t reports_refused_total, records_total, requests_total, receipts_total;
     uint64_t records_skipped_total; /* a policy asked for them, but they could not be written */
     uint64_t outbox_reports, outbox_bytes, bad_messages_total;
+    uint64_t requests_waiting; /* for their receipts: 0 or 1 */
 };
 void gateway_stats_get(const struct gateway *gateway, struct gateway_stats *out);
 

@@ -201,7 +201,7 @@ SEALMQ_MUST_CHECK int session_open(struct gateway *gateway, struct bytes topic,
                                    struct bytes payload, struct buf *plain);
 
 /* capture.c */
-SEALMQ_MUST_CHECK int capture_add(struct gateway *gateway, const struct row *reading,
+SEALMQ_MUST_CHECK int capture_add(struct gateway *gateway, const struct row *readings, size_t count,
                                   const struct gateway_now *now);
 void capture_tick(struct gateway *gateway, const struct gateway_now *now);
 void capture_now(struct gateway *gateway, const struct gateway_now *now);

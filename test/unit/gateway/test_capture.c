@@ -215,6 +215,33 @@ static void rows_of_a_device_and_service_stand_together(void **state)
     world_close(&w);
 }
 
+static void readings_given_together_are_taken_together_or_not_at_all(void **state)
+{
+    (void)state;
+    struct world w;
+    struct gateway_update update;
+    struct row rows[5];
+    for (size_t i = 0; i < 5; i++)
+        rows[i] = good_row();
+    world_init(&w);
+    world_register(&w);
+    w.options.report_rows_max = 2;
+    w.options.outbox_reports_max = 2;
+    world_start(&w);
+    rows[4].name = BYTES_LIT("");
+    assert_int_equal(gateway_readings(w.gateway, rows, 5, &w.now, &update), SEALMQ_E_PARSE);
+    assert_int_equal(update.write_count, 0);
+    rows[4] = good_row();
+    assert_int_equal(gateway_readings(w.gateway, rows, 5, &w.now, &update), 0);
+    world_apply(&w, &update);
+    assert_int_equal(disk_count(&w, GATEWAY_TABLE_OUTBOX), 2);
+    assert_int_equal(disk_count(&w, GATEWAY_TABLE_BATCH), 1);
+    assert_int_equal(gateway_readings(w.gateway, rows, 2, &w.now, &update), SEALMQ_E_FULL);
+    assert_int_equal(world_stats(&w).readings_total, 5);
+    assert_int_equal(world_stats(&w).readings_refused_total, 7);
+    world_close(&w);
+}
+
 static void flushing_captures_at_once(void **state)
 {
     (void)state;
@@ -241,6 +268,7 @@ int main(void)
         cmocka_unit_test(an_outbox_has_a_limit_in_bytes_too),
         cmocka_unit_test(a_report_is_never_longer_than_a_node_takes),
         cmocka_unit_test(rows_of_a_device_and_service_stand_together),
+        cmocka_unit_test(readings_given_together_are_taken_together_or_not_at_all),
         cmocka_unit_test(flushing_captures_at_once),
     };
     return cmocka_run_group_tests(tests, world_setup, NULL);
