@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "crypto/random.h"
-#include "device/reply.h"
 #include "edge/runner_int.h"
 
 #include <signal.h>
@@ -10,359 +9,399 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define COMPONENT              "gateway"
-#define STATUS_INTERVAL_MS     1000
-#define END_MS                 3000 /* for delivering, once told to end */
-#define DISK_RETRY_S           1
-#define DISK_LOG_EVERY         30 /* tries */
-#define SYSTEM_INTERVAL_MS     1000
-#define SYSTEM_DEVICE          "system"
-#define DEFAULT_LISTEN_ADDRESS "127.0.0.1"
+#define ME              "gateway"
+#define SECOND_MS       1000
+#define PATIENCE_MS     60000   /* without progress, before another node is tried */
+#define PATIENCE_MAX_MS 3600000 /* doubled each time */
+#define DRAIN_MS        3000
+#define DRAIN_LOOK_MS   20
+#define HANDSHAKE_MS    15000 /* a node that does not agree on a key for so long */
 
-void runner_now(struct gateway_now *now)
+static struct gateway_now now_of(const struct runner *runner)
 {
     struct timespec wall;
+    struct gateway_now now = {.now_ms = uv_now(&runner->loop)};
     clock_gettime(CLOCK_REALTIME, &wall);
-    now->now_ms = uv_hrtime() / 1000000;
-    now->wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000;
-    random_bytes(now->random, sizeof now->random);
+    now.wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000;
+    random_bytes(now.random, sizeof now.random);
+    return now;
 }
 
-/* ---- making updates true ---- */
-
-static void take_note(const struct runner *runner, const struct gateway_note *note)
+/* Whether the core may be called. */
+static bool core_is_well(const struct runner *runner)
 {
-    unsigned long long n = note->n;
-    switch (note->kind) {
-    case GATEWAY_NOTE_UNREGISTERED:
-        log_warn(COMPONENT, "not registered yet: waits for `sealmq device approve %s`, key %s",
-                 runner->config->id, note->words);
-        break;
-    case GATEWAY_NOTE_READY:
-        log_info(COMPONENT, "session key agreed with %s", note->words);
-        break;
-    case GATEWAY_NOTE_REFUSED:
-        log_warn(COMPONENT, "report %llu was refused: %s (%s)", n, note->words,
-                 device_code_name((uint16_t)note->error));
-        break;
-    case GATEWAY_NOTE_RECEIPT:
-        log_info(COMPONENT, "receipt for request %llu (%s): final in block %llu", n, note->words,
-                 (unsigned long long)note->height);
-        break;
-    case GATEWAY_NOTE_RECEIPT_BAD:
-        log_error(COMPONENT, "a receipt for request %llu proves nothing: %s (%s)", n, note->words,
-                  sealmq_error_text(note->error));
-        break;
-    case GATEWAY_NOTE_REQUEST_REFUSED:
-        log_warn(COMPONENT, "request %llu was refused, and is tried again later: %s (%s)", n,
-                 note->words, device_code_name((uint16_t)note->error));
-        break;
-    case GATEWAY_NOTE_OUTBOX_FULL:
-        log_error(COMPONENT, "the outbox is full: readings are refused until reports are "
-                             "delivered");
-        break;
-    case GATEWAY_NOTE_ITEM_CHANGED:
-        log_warn(COMPONENT, "%s has changed its type or unit, and is not written to the chain",
-                 note->words);
-        break;
-    case GATEWAY_NOTE_ITEMS_FULL:
-        log_warn(COMPONENT, "too many data items: new ones are not written to the chain");
-        break;
-    case GATEWAY_NOTE_BAD_MESSAGE:
-        log_warn(COMPONENT, "%s: %s", note->words, sealmq_error_text(note->error));
-        break;
+    return runner->core != NULL && runner->store_error == 0;
+}
+
+/* ---- what comes of the core's calls ---- */
+
+static void on_tick(uv_timer_t *timer);
+
+static void arm(struct runner *runner, uint64_t deadline_ms)
+{
+    uint64_t now_ms = uv_now(&runner->loop);
+    if (deadline_ms == UINT64_MAX)
+        uv_timer_stop(&runner->tick);
+    else
+        uv_timer_start(&runner->tick, on_tick, deadline_ms > now_ms ? deadline_ms - now_ms : 0, 0);
+}
+
+/* The core's memory is no longer what its updates said. */
+static void lose_core(struct runner *runner, int error)
+{
+    log_error(ME, "the gateway cannot go on (%s): it is loaded anew from its disk",
+              sealmq_error_text(error));
+    gateway_free(runner->core);
+    runner->core = NULL;
+    uv_timer_stop(&runner->tick);
+    journal_forget_messages(runner->journal);
+    uplink_restart(runner->uplink, false);
+}
+
+/* Takes an update, if it is one. */
+static void take_update(struct runner *runner, int error, const struct gateway_update *update)
+{
+    if (error == 0)
+        error = journal_add(runner->journal, update);
+    if (error != 0) {
+        lose_core(runner, error);
+        return;
     }
+    runner_log_notes(runner, update);
+    arm(runner, update->deadline_ms);
 }
 
-static void end_loop(struct runner *runner, int error)
-{
-    runner->is_over = true;
-    if (runner->error == 0)
-        runner->error = error;
-    uv_stop(&runner->loop);
-}
-
-/* A signal that comes while the disk is waited for. The loop does not run then, so ask the kernel.
- */
-static bool is_told_to_end(void)
-{
-    sigset_t pending;
-    return sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
-}
-
-/* Stores the turn, as often as it takes. */
-static int store(struct runner *runner)
-{
-    for (unsigned tries = 0;; tries++) {
-        int error = turn_store(&runner->turn, runner->outbox);
-        if (error == 0) {
-            if (tries != 0)
-                log_info(COMPONENT, "gateway.db can be written again");
-            return 0;
-        }
-        if (tries % DISK_LOG_EVERY == 0)
-            log_error(COMPONENT,
-                      "gateway.db cannot be written (%s); readings wait, and it is tried "
-                      "every second",
-                      sealmq_error_text(error));
-        if (error == SEALMQ_E_NOMEM || error == SEALMQ_E_CORRUPT || runner->is_ending ||
-            is_told_to_end())
-            return error;
-        nanosleep(&(struct timespec){.tv_sec = DISK_RETRY_S}, NULL);
-    }
-}
-
-/* Writes first, then messages. */
-static void end_turn(struct runner *runner)
-{
-    int error = store(runner);
-    for (size_t i = 0; error == 0 && i < runner->turn.message_count; i++) {
-        const struct gateway_message *message = &runner->turn.messages[i];
-        if (runner->link == NULL || !net_link_is_connected(runner->link))
-            break; /* the core sends again when there is a connection */
-        int failed = net_link_publish(runner->link, (const char *)message->topic.p,
-                                      message->payload, 1, false, 0);
-        if (failed != 0)
-            log_debug(COMPONENT, "a message was not sent: %s", sealmq_error_text(failed));
-    }
-    turn_reset(&runner->turn);
-    if (error != 0)
-        end_loop(runner, error);
-}
-
-static void on_deadline(uv_timer_t *timer)
+static void on_tick(uv_timer_t *timer)
 {
     struct runner *runner = timer->data;
-    struct gateway_now now;
     struct gateway_update update;
-    runner_now(&now);
-    int error = gateway_tick(runner->gateway, &now, &update);
-    runner_apply(runner, &update, error);
+    struct gateway_now now = now_of(runner);
+    if (core_is_well(runner))
+        take_update(runner, gateway_tick(runner->core, &now, &update), &update);
 }
 
-static void collect(struct runner *runner, const struct gateway_update *update)
+/* ---- readings ---- */
+
+/* As gateway_readings; SEALMQ_E_IO or _FULL while the disk fails, SEALMQ_E_CLOSED when the gateway
+ * ends. Not durable yet. */
+static int take_readings(struct runner *runner, const struct row *rows, size_t count)
 {
-    int error = turn_add(&runner->turn, update);
-    for (size_t i = 0; i < update->note_count; i++)
-        take_note(runner, &update->notes[i]);
+    struct gateway_update update;
+    struct gateway_now now = now_of(runner);
+    if (runner->is_draining)
+        return SEALMQ_E_CLOSED;
+    if (!core_is_well(runner))
+        return runner->store_error == SEALMQ_E_FULL ? SEALMQ_E_FULL : SEALMQ_E_IO;
+    int error = gateway_readings(runner->core, rows, count, &now, &update);
+    bool is_refusal = error == SEALMQ_E_FULL || error == SEALMQ_E_LIMIT || error == SEALMQ_E_TYPE ||
+                      error == SEALMQ_E_PARSE;
+    take_update(runner, is_refusal ? 0 : error, &update);
+    if (error == 0 && runner->core == NULL)
+        return SEALMQ_E_NOMEM;
+    return error;
+}
+
+/* A parcel of another thread: answered at once when refused, else when it is durable. */
+static void on_parcel(void *context, struct parcel *parcel)
+{
+    struct runner *runner = context;
+    int error = take_readings(runner, parcel->rows, parcel->count);
     if (error != 0) {
-        end_loop(runner, error);
+        parcel->answer(parcel, error);
         return;
     }
-    if (update->deadline_ms == UINT64_MAX) {
-        uv_timer_stop(&runner->deadline);
-        return;
-    }
-    uint64_t now = uv_hrtime() / 1000000;
-    uv_update_time(&runner->loop);
-    uv_timer_start(&runner->deadline, on_deadline,
-                   update->deadline_ms > now ? update->deadline_ms - now : 0, 0);
+    parcel->next = NULL;
+    *runner->unanswered_end = parcel;
+    runner->unanswered_end = &parcel->next;
 }
 
-static bool is_delivered(const struct runner *runner)
+static void answer_all(struct runner *runner, int error)
 {
+    while (runner->unanswered != NULL) {
+        struct parcel *parcel = runner->unanswered;
+        runner->unanswered = parcel->next;
+        parcel->answer(parcel, error);
+    }
+    runner->unanswered_end = &runner->unanswered;
+}
+
+/* ---- the disk ---- */
+
+static void send_one(void *context, const struct gateway_message *message)
+{
+    struct runner *runner = context;
+    uplink_send(runner->uplink, message);
+}
+
+static void store_failed(struct runner *runner, int error)
+{
+    if (runner->store_error != error)
+        log_error(ME, "%s cannot be written: %s; readings are refused until it can",
+                  runner->config->data, sealmq_error_text(error));
+    runner->store_error = error;
+    uv_timer_stop(&runner->tick);
+}
+
+/* The core rested, and what came meanwhile was not heard: the conversation begins anew. */
+static void store_recovered(struct runner *runner)
+{
+    struct gateway_update update;
+    struct gateway_now now = now_of(runner);
+    log_info(ME, "%s can be written again", runner->config->data);
+    runner->store_error = 0;
+    journal_forget_messages(runner->journal);
+    if (runner->core == NULL)
+        return;
+    gateway_disconnected(runner->core);
+    uplink_restart(runner->uplink, false);
+    take_update(runner, gateway_tick(runner->core, &now, &update), &update);
+}
+
+/* Makes durable what waits, and lets go what waited for that. */
+static void settle(struct runner *runner)
+{
+    if (journal_has_writes(runner->journal)) {
+        int error = journal_commit(runner->journal);
+        if (error != 0) {
+            store_failed(runner, error);
+            return;
+        }
+    }
+    if (runner->store_error != 0)
+        store_recovered(runner);
+    journal_send(runner->journal, send_one, runner);
+    answer_all(runner, 0);
+}
+
+static void on_settle(uv_prepare_t *prepare)
+{
+    struct runner *runner = prepare->data;
+    if (runner->store_error == 0)
+        settle(runner);
+}
+
+static void remake_core(struct runner *runner)
+{
+    struct gateway_update update;
+    struct gateway_now now = now_of(runner);
+    int error = runner_make_core(runner);
+    if (error != 0) {
+        log_error(ME, "%s cannot be loaded: %s", runner->config->data, sealmq_error_text(error));
+        return;
+    }
+    log_info(ME, "loaded anew");
+    uplink_restart(runner->uplink, false);
+    take_update(runner, gateway_tick(runner->core, &now, &update), &update);
+}
+
+/* ---- the connection ---- */
+
+static void on_connected(void *context, const char *node)
+{
+    struct runner *runner = context;
+    struct gateway_update update;
+    struct gateway_now now = now_of(runner);
+    if (!core_is_well(runner))
+        return;
+    int error = gateway_connected(runner->core, bytes_str(node), &now, &update);
+    if (error == SEALMQ_E_UNKNOWN) {
+        log_error(ME, "node %s is not in the genesis: correct `nodes` in %s", node,
+                  runner->config_path);
+        uplink_restart(runner->uplink, true);
+        error = 0;
+    }
+    take_update(runner, error, &update);
+    runner->moved_ms = now.now_ms;
+}
+
+static void on_disconnected(void *context)
+{
+    struct runner *runner = context;
+    if (runner->core != NULL)
+        gateway_disconnected(runner->core);
+}
+
+static void on_message(void *context, struct bytes topic, struct bytes payload)
+{
+    struct runner *runner = context;
+    struct gateway_update update;
+    struct gateway_now now = now_of(runner);
+    if (core_is_well(runner))
+        take_update(runner, gateway_message(runner->core, topic, payload, &now, &update), &update);
+}
+
+/* A node that is connected but gets nothing done is left for the next one. */
+static void watch(struct runner *runner, const struct gateway_stats *stats)
+{
+    uint64_t now_ms = uv_now(&runner->loop);
+    uint64_t count = stats->reports_acknowledged_total + stats->reports_refused_total;
+    bool waits = stats->outbox_reports != 0;
+    /* With nothing but a receipt to wait for, that is what counts. */
+    if (!waits) {
+        count = stats->receipts_total;
+        waits = stats->requests_waiting != 0;
+    }
+    const char *node = uplink_node_id(runner->uplink);
+    bool is_waiting_for_approval = strcmp(stats->state, "unregistered") == 0;
+    if (count != runner->moved_count || !waits || node == NULL || is_waiting_for_approval) {
+        if (count != runner->moved_count)
+            runner->patience_ms = PATIENCE_MS;
+        runner->moved_count = count;
+        runner->moved_ms = now_ms;
+        return;
+    }
+    bool is_handshake = strcmp(stats->state, "handshake") == 0;
+    uint64_t patience_ms = is_handshake ? HANDSHAKE_MS : runner->patience_ms;
+    if (uplink_node_count(runner->uplink) == 1 || now_ms - runner->moved_ms < patience_ms)
+        return;
+    log_warn(ME, "node %s gets nothing done for %llu s: trying the next one", node,
+             (unsigned long long)(patience_ms / 1000));
+    if (!is_handshake && runner->patience_ms < PATIENCE_MAX_MS)
+        runner->patience_ms *= 2;
+    runner->moved_ms = now_ms;
+    gateway_disconnected(runner->core);
+    uplink_restart(runner->uplink, true);
+}
+
+static void on_second(uv_timer_t *timer)
+{
+    struct runner *runner = timer->data;
     struct gateway_stats stats;
-    gateway_stats_get(runner->gateway, &stats);
-    return stats.outbox_reports == 0;
-}
-
-void runner_apply(struct runner *runner, const struct gateway_update *update, int error)
-{
-    if (runner->is_over)
-        return;
-    collect(runner, update);
-    end_turn(runner);
-    if (error == SEALMQ_E_NOMEM) {
-        log_error(COMPONENT, "out of memory: ending, to be started anew from gateway.db");
-        end_loop(runner, error);
+    if (runner->store_error != 0)
+        settle(runner);
+    if (runner->core == NULL && !journal_has_writes(runner->journal))
+        remake_core(runner);
+    if (core_is_well(runner)) {
+        gateway_stats_get(runner->core, &stats);
+        watch(runner, &stats);
     }
-    if (runner->is_ending && is_delivered(runner))
-        end_loop(runner, 0);
+    runner_write_status(runner);
 }
 
 /* ---- sources ---- */
 
-static int take(void *context, const char *who, const struct row *rows, size_t n)
+static int take_system(void *context, const struct row *rows, size_t count)
 {
-    struct runner *runner = context;
-    int first = runner->is_ending || runner->is_over ? SEALMQ_E_CLOSED : 0;
-    for (size_t i = 0; first != SEALMQ_E_CLOSED && i < n; i++) {
-        struct gateway_now now;
-        struct gateway_update update;
-        runner_now(&now);
-        int error = gateway_reading(runner->gateway, &rows[i], &now, &update);
-        collect(runner, &update);
-        if (error == SEALMQ_E_NOMEM)
-            end_loop(runner, error);
-        if (error != 0 && error != SEALMQ_E_FULL)
-            log_warn(COMPONENT, "a reading of %s is refused: %.*s/%.*s: %s", who,
-                     (int)rows[i].device.n, (const char *)rows[i].device.p, (int)rows[i].name.n,
-                     (const char *)rows[i].name.p, sealmq_error_text(error));
-        if (error != 0 && first == 0)
-            first = error;
-        if (error == SEALMQ_E_FULL || error == SEALMQ_E_NOMEM)
-            break;
-    }
-    end_turn(runner);
-    return runner->is_over && first == 0 ? SEALMQ_E_CLOSED : first;
+    return take_readings(context, rows, count);
 }
 
-static int start_listener(struct runner *runner, const struct gateway_source *source, char *why,
-                          size_t why_size)
+static int make_source(struct runner *runner, unsigned i, char *why, size_t why_size)
 {
-    char passwords[PATH_SIZE];
-    int error = 0;
-    if (source->passwords != NULL)
-        error = file_beside(runner->config_path, source->passwords, passwords);
-    if (error != 0)
-        return error;
-    const char *address = source->address != NULL ? source->address : DEFAULT_LISTEN_ADDRESS;
-    struct source_mqtt **place = &runner->listeners[runner->listener_count];
-    error = source_mqtt_new(
-        &(struct source_mqtt_options){
+    const struct gateway_source *source = &runner->config->sources[i];
+    char passwords[PATH_SIZE] = "";
+    if (source->type == GATEWAY_SOURCE_SYSTEM) {
+        const struct source_system_options options = {
             .loop = &runner->loop,
-            .address = address,
-            .port = source->port,
-            .passwords = source->passwords != NULL ? passwords : NULL,
-            .take = take,
+            .device = source->device,
+            .interval_ms = source->interval,
+            .take = take_system,
             .context = runner,
-        },
-        place, why, why_size);
-    if (error != 0)
-        return error;
-    log_info(COMPONENT, "devices may publish to %s:%u", address, source_mqtt_port(*place));
-    runner->listener_count++;
-    return 0;
-}
-
-static int start_sources(struct runner *runner, char *why, size_t why_size)
-{
-    for (unsigned i = 0; i < runner->config->sources_count; i++) {
-        const struct gateway_source *source = &runner->config->sources[i];
-        int error;
-        if (source->type == GATEWAY_SOURCE_MQTT) {
-            error = start_listener(runner, source, why, why_size);
-        } else {
-            error = source_system_new(
-                &(struct source_system_options){
-                    .loop = &runner->loop,
-                    .interval_ms = source->interval != 0 ? source->interval : SYSTEM_INTERVAL_MS,
-                    .device = source->device != NULL ? source->device : SYSTEM_DEVICE,
-                    .take = take,
-                    .context = runner,
-                },
-                &runner->systems[runner->system_count]);
-            runner->system_count += error == 0;
-        }
+        };
+        return source_system_new(&options, &runner->system[i]);
+    }
+    if (source->passwords != NULL) {
+        int error = file_beside(runner->config_path, source->passwords, passwords);
         if (error != 0)
             return error;
     }
-    return 0;
+    const struct source_mqtt_options options = {
+        .address = source->address != NULL ? source->address : "127.0.0.1",
+        .port = source->port,
+        .passwords_path = source->passwords != NULL ? passwords : NULL,
+        .intake = runner->intake,
+    };
+    return source_mqtt_new(&options, &runner->mqtt[i], why, why_size);
+}
+
+static int start_sources(struct runner *runner)
+{
+    int error = 0;
+    for (unsigned i = 0; error == 0 && i < GATEWAY_SOURCES_MAX; i++) {
+        if (runner->mqtt[i] != NULL)
+            error = source_mqtt_start(runner->mqtt[i]);
+        if (runner->system[i] != NULL)
+            source_system_start(runner->system[i]);
+    }
+    return error;
 }
 
 static void stop_sources(struct runner *runner)
 {
-    while (runner->listener_count != 0)
-        source_mqtt_free(runner->listeners[--runner->listener_count]);
-    while (runner->system_count != 0)
-        source_system_free(runner->systems[--runner->system_count]);
-}
-
-/* ---- status ---- */
-
-static void on_status(uv_timer_t *timer)
-{
-    struct runner *runner = timer->data;
-    struct gateway_stats s;
-    struct buf json = {0};
-    char why[256];
-    gateway_stats_get(runner->gateway, &s);
-    buf_printf(&json,
-               "{\"id\":\"%s\",\"state\":\"%s\",\"node\":\"%s\",\"readings\":%llu,"
-               "\"readings_refused\":%llu,\"reports\":%llu,\"acknowledged\":%llu,"
-               "\"reports_refused\":%llu,\"records\":%llu,\"requests\":%llu,\"receipts\":%llu,"
-               "\"outbox\":%llu,\"bad_messages\":%llu}\n",
-               runner->config->id, s.state, runner->nodes[runner->node].id,
-               (unsigned long long)s.readings_total, (unsigned long long)s.readings_refused_total,
-               (unsigned long long)s.reports_total,
-               (unsigned long long)s.reports_acknowledged_total,
-               (unsigned long long)s.reports_refused_total, (unsigned long long)s.records_total,
-               (unsigned long long)s.requests_total, (unsigned long long)s.receipts_total,
-               (unsigned long long)s.outbox_reports, (unsigned long long)s.bad_messages_total);
-    int error = buf_status(&json);
-    if (error == 0)
-        error = file_write(runner->status_path, buf_bytes(&json), 0644, false, why, sizeof why);
-    if (error != 0)
-        log_debug(COMPONENT, "the status file is not written: %s", sealmq_error_text(error));
-    buf_close(&json);
-}
-
-/* ---- start and end ---- */
-
-static void on_end_timer(uv_timer_t *timer)
-{
-    end_loop(timer->data, 0);
-}
-
-static void on_signal(uv_signal_t *handle, int number)
-{
-    struct runner *runner = handle->data;
-    if (runner->is_ending) {
-        end_loop(runner, 0);
-        return;
+    for (unsigned i = 0; i < GATEWAY_SOURCES_MAX; i++) {
+        source_system_stop(runner->system[i]);
+        source_mqtt_stop(runner->mqtt[i]);
     }
-    log_info(COMPONENT, "ending on %s", strsignal(number));
-    stop_sources(runner);
-    runner->is_ending = true;
-    uv_timer_start(&runner->end_timer, on_end_timer, END_MS, 0);
-    struct gateway_now now;
-    struct gateway_update update;
-    runner_now(&now);
-    int error = gateway_flush(runner->gateway, &now, &update);
-    runner_apply(runner, &update, error);
 }
 
-static int start_loop(struct runner *runner)
+/* ---- start ---- */
+
+static int start_uplink(struct runner *runner, char *why, size_t why_size)
+{
+    const struct gateway_config *config = runner->config;
+    const struct validator_set *set = &runner->genesis.validators;
+    size_t count = config->nodes_count != 0 ? config->nodes_count : set->n;
+    struct uplink_node *nodes = calloc(count, sizeof *nodes);
+    if (nodes == NULL)
+        return SEALMQ_E_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        nodes[i] = config->nodes_count != 0
+                       ? (struct uplink_node){config->nodes[i].id, config->nodes[i].url}
+                       : (struct uplink_node){set->v[i].id, set->v[i].url};
+    const struct uplink_options options = {
+        .loop = &runner->loop,
+        .id = config->id,
+        .network = runner->genesis.network,
+        .key = &runner->key,
+        .nodes = nodes,
+        .node_count = count,
+        .context = runner,
+        .connected = on_connected,
+        .disconnected = on_disconnected,
+        .message = on_message,
+    };
+    int error = uplink_new(&options, &runner->uplink, why, why_size);
+    free(nodes);
+    return error;
+}
+
+static void on_signal(uv_signal_t *handle, int number);
+
+static int make_loop(struct runner *runner)
 {
     if (uv_loop_init(&runner->loop) != 0)
         return SEALMQ_E_NOMEM;
     runner->has_loop = true;
-    uv_timer_t *timers[] = {&runner->deadline, &runner->status_timer, &runner->end_timer,
-                            &runner->retry_timer};
-    for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
-        uv_timer_init(&runner->loop, timers[i]);
-        timers[i]->data = runner;
-    }
+    uv_timer_init(&runner->loop, &runner->tick);
+    uv_timer_init(&runner->loop, &runner->second);
+    uv_timer_init(&runner->loop, &runner->drain);
+    uv_prepare_init(&runner->loop, &runner->settle);
     uv_signal_init(&runner->loop, &runner->on_term);
     uv_signal_init(&runner->loop, &runner->on_int);
-    runner->on_term.data = runner->on_int.data = runner;
-    uv_signal_start(&runner->on_term, on_signal, SIGTERM);
-    uv_signal_start(&runner->on_int, on_signal, SIGINT);
-    return 0;
+    runner->tick.data = runner->second.data = runner->drain.data = runner;
+    runner->settle.data = runner->on_term.data = runner->on_int.data = runner;
+    const struct intake_options intake = {
+        .loop = &runner->loop, .context = runner, .take = on_parcel};
+    return intake_new(&intake, &runner->intake);
 }
 
 int runner_new(const char *config_path, struct runner **out, char *why, size_t why_size)
 {
-    why[0] = '\0';
     struct runner *runner = calloc(1, sizeof *runner);
+    why[0] = '\0';
     if (runner == NULL)
         return SEALMQ_E_NOMEM;
-    int error =
-        bytes_to_cstr(bytes_str(config_path), runner->config_path, sizeof runner->config_path);
+    runner->unanswered_end = &runner->unanswered;
+    runner->patience_ms = PATIENCE_MS;
+    int error = make_loop(runner);
     if (error == 0)
-        error = gateway_config_read(config_path, &runner->config, why, why_size);
+        error = runner_setup(runner, config_path, why, why_size);
+    for (unsigned i = 0; error == 0 && i < runner->config->sources_count; i++)
+        error = make_source(runner, i, why, why_size);
     if (error == 0)
-        error = runner_read_files(runner, why, why_size);
-    if (error == 0)
-        error = start_loop(runner);
-    if (error == 0)
-        error = start_sources(runner, why, why_size);
-    if (error == 0)
-        error = runner_connect(runner);
+        error = start_uplink(runner, why, why_size);
     if (error != 0) {
         if (why[0] == '\0')
-            snprintf(why, why_size, "%s", sealmq_error_text(error));
+            snprintf(why, why_size, "%s: %s", config_path, sealmq_error_text(error));
         runner_free(runner);
         return error;
     }
@@ -370,29 +409,81 @@ int runner_new(const char *config_path, struct runner **out, char *why, size_t w
     return 0;
 }
 
+/* ---- the end ---- */
+
+/* Takes what waits in the intake, captures it, and makes it durable. */
+static void take_all(struct runner *runner)
+{
+    struct gateway_update update;
+    uv_update_time(&runner->loop);
+    struct gateway_now now = now_of(runner);
+    intake_drain(runner->intake);
+    if (core_is_well(runner))
+        take_update(runner, gateway_flush(runner->core, &now, &update), &update);
+    settle(runner);
+}
+
+static uint64_t undelivered(const struct runner *runner)
+{
+    struct gateway_stats stats = {.outbox_reports = 0};
+    if (runner->core != NULL)
+        gateway_stats_get(runner->core, &stats);
+    return stats.outbox_reports;
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+    struct runner *runner = timer->data;
+    if (undelivered(runner) == 0 || !core_is_well(runner) ||
+        uplink_node_id(runner->uplink) == NULL || uv_now(&runner->loop) >= runner->drain_until_ms)
+        uv_stop(&runner->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct runner *runner = handle->data;
+    if (runner->is_draining) {
+        uv_stop(&runner->loop);
+        return;
+    }
+    log_info(ME, "ending on %s", strsignal(number));
+    take_all(runner); /* so that the devices get their answers while they are still connected */
+    stop_sources(runner);
+    take_all(runner);
+    runner->is_draining = true;
+    runner->drain_until_ms = uv_now(&runner->loop) + DRAIN_MS;
+    uv_timer_start(&runner->drain, on_drain, 0, DRAIN_LOOK_MS);
+}
+
 int runner_run(struct runner *runner)
 {
-    if (runner->status_path[0] != '\0')
-        uv_timer_start(&runner->status_timer, on_status, 0, STATUS_INTERVAL_MS);
-    on_deadline(&runner->deadline);
-    while (!runner->is_over)
-        uv_run(&runner->loop, UV_RUN_DEFAULT);
-    if (runner->status_path[0] != '\0')
-        on_status(&runner->status_timer);
-    struct gateway_stats stats;
-    gateway_stats_get(runner->gateway, &stats);
-    if (stats.outbox_reports != 0)
-        log_info(COMPONENT, "%llu reports are kept, and will be delivered after the next start",
-                 (unsigned long long)stats.outbox_reports);
-    return runner->error;
+    uv_update_time(&runner->loop);
+    runner->moved_ms = uv_now(&runner->loop);
+    uv_timer_start(&runner->tick, on_tick, 0, 0);
+    uv_timer_start(&runner->second, on_second, SECOND_MS, SECOND_MS);
+    uv_prepare_start(&runner->settle, on_settle);
+    uv_signal_start(&runner->on_term, on_signal, SIGTERM);
+    uv_signal_start(&runner->on_int, on_signal, SIGINT);
+    int error = start_sources(runner);
+    if (error != 0) {
+        log_error(ME, "a source cannot be started: %s", sealmq_error_text(error));
+        return error;
+    }
+    runner_write_status(runner);
+    uv_run(&runner->loop, UV_RUN_DEFAULT);
+    if (undelivered(runner) != 0)
+        log_info(ME, "%llu reports are not delivered yet; they stay in %s until the next start",
+                 (unsigned long long)undelivered(runner), runner->config->data);
+    runner_write_status(runner);
+    return 0;
 }
 
 static void close_loop(struct runner *runner)
 {
     uv_handle_t *handles[] = {
-        (uv_handle_t *)&runner->deadline,  (uv_handle_t *)&runner->status_timer,
-        (uv_handle_t *)&runner->end_timer, (uv_handle_t *)&runner->retry_timer,
-        (uv_handle_t *)&runner->on_term,   (uv_handle_t *)&runner->on_int,
+        (uv_handle_t *)&runner->tick,    (uv_handle_t *)&runner->second,
+        (uv_handle_t *)&runner->drain,   (uv_handle_t *)&runner->settle,
+        (uv_handle_t *)&runner->on_term, (uv_handle_t *)&runner->on_int,
     };
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
         uv_close(handles[i], NULL);
@@ -404,19 +495,17 @@ void runner_free(struct runner *runner)
 {
     if (runner == NULL)
         return;
-    runner->is_over = true;
     stop_sources(runner);
-    net_link_free(runner->link);
+    answer_all(runner, SEALMQ_E_CLOSED);
+    intake_free(runner->intake);
+    for (unsigned i = 0; i < GATEWAY_SOURCES_MAX; i++) {
+        source_system_free(runner->system[i]);
+        source_mqtt_free(runner->mqtt[i]);
+    }
+    uplink_free(runner->uplink);
     if (runner->has_loop)
         close_loop(runner);
-    gateway_free(runner->gateway);
-    outbox_close(runner->outbox);
-    turn_close(&runner->turn);
-    policy_free(runner->policy);
-    sign_key_wipe(&runner->key);
-    free(runner->nodes);
-    free(runner->policies);
-    gateway_config_free(runner->config);
+    runner_teardown(runner);
     free(runner);
 }
 

@@ -1,7 +1,8 @@
-/* The gateway program: the gateway core on a libuv loop, with its outbox, its link to a node, its
- * sources and the clock. Keeps the core's contract: an update's writes are durable before its
- * messages leave. When the disk refuses, it waits and tries again each second; sources are refused
- * meanwhile. */
+/* A running gateway: the gateway core with its clock, disk, connection and sources, on one loop.
+ *
+ * States of the disk: GOOD; FAILING (a commit failed: what it had to write waits, no reading is
+ * taken, the core rests; tried again each second); LOST (the core ran out of memory in the middle
+ * of a call: it is made anew from the disk, tried each second). */
 #ifndef SEALMQ_EDGE_RUNNER_H
 #define SEALMQ_EDGE_RUNNER_H
 
@@ -11,15 +12,15 @@
 
 struct runner;
 
-/* Reads the configuration and all that it names, opens the outbox, binds the sources. `why` says
- * what is wrong, and where. */
+/* Reads the configuration and everything that it names, opens the outbox and binds the listeners.
+ * Nothing runs yet. `why` says what is wrong, and where. As gateway_config_read, and SEALMQ_E_IO,
+ * _DENIED, _CONFLICT, _CORRUPT, _BUSY, _FULL, _NOMEM. */
 SEALMQ_MUST_CHECK int runner_new(const char *config_path, struct runner **out, char *why,
                                  size_t why_size);
-/* Runs until SIGTERM or SIGINT; then captures what was read, tries to deliver for a few seconds and
- * returns 0. What is not delivered stays in the outbox. SEALMQ_E_NOMEM: the gateway must be started
- * anew. */
+/* Runs until SIGTERM or SIGINT. Then no more readings are taken; what waits is captured and, for at
+ * most three seconds or until the next signal, delivered; the rest stays in the outbox. Once. */
 SEALMQ_MUST_CHECK int runner_run(struct runner *runner);
-void runner_free(struct runner *runner);
+void runner_free(struct runner *runner); /* NULL is allowed */
 
 const char *runner_id(const struct runner *runner);
 

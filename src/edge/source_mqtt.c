@@ -6,174 +6,46 @@
 #include "net/server.h"
 #include "store/file.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define COMPONENT             "mqtt"
-#define PASSWORDS_WAITING_MAX 64
-#define DRAIN_MS              500
-
-/* One PUBLISH on its way to the runner, and its answer on the way back. */
-struct letter {
-    struct letter *next;
-    struct source_mqtt *source;
-    struct broker_conn conn;
-    uint64_t ticket;
-    int64_t arrived_us;
-    char who[80];
-    size_t topic_size, payload_size;
-    uint8_t reason;
-    uint8_t bytes[];
-};
+#define ME                 "mqtt"
+#define CHECKS_WAITING_MAX 64
+#define STOP_MS            500
+#define PACKET_BYTES       (REPORT_BYTES_MAX + 65536)
+#define LINES_PER_SECOND   10 /* about refusals */
 
 struct source_mqtt {
-    struct source_mqtt_options options;
+    struct intake *intake;
     struct net_server *server;
+    struct passwords *passwords; /* NULL: anonymous */
+    char address[64];
+    bool is_running;
+    /* of the worker */
     struct net_worker *worker;
-    struct passwords *passwords;
-    struct password_checker *checker; /* the worker's */
-    uv_async_t wake;
-    pthread_mutex_t lock;
-    /* under the lock */
-    struct letter *first, **last;
-    size_t waiting, waiting_bytes;
+    struct password_checker *checker;
+    uint64_t second; /* of the log limit */
+    unsigned lines, lines_left_out;
+    /* read by other threads */
+    atomic_uint_fast64_t messages, readings_taken, refused;
 };
 
-/* ---- on the worker ---- */
+/* A message on its way to the gateway and its answer on the way back. */
+struct delivery {
+    struct parcel parcel;
+    struct source_mqtt *source;
+    struct readings readings;
+    struct broker_conn conn;
+    uint64_t ticket;
+    bool is_acknowledged; /* QoS 1 and 2 */
+    bool is_v5;
+    int error;
+    char client[ID_MAX + 1]; /* for the log; cut if need be */
+};
 
-static void answer_login(struct source_mqtt *source, struct broker_conn conn, uint8_t reason,
-                         const char *words, struct bytes user)
-{
-    net_worker_authenticated(source->worker, conn,
-                             &(struct broker_grant){
-                                 .reason = reason,
-                                 .reason_string = words,
-                                 .role = BROKER_ROLE_ORDINARY,
-                                 .user_name = user,
-                             });
-}
-
-static void on_password(void *context, struct broker_conn conn, struct bytes name, bool is_right)
-{
-    struct source_mqtt *source = context;
-    if (!is_right)
-        log_warn(COMPONENT, "refused user \"%.*s\": wrong user name or password", (int)name.n,
-                 (const char *)name.p);
-    answer_login(source, conn,
-                 is_right ? MQTT_REASON_SUCCESS : MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
-                 is_right ? NULL : "wrong user name or password", name);
-}
-
-static int worker_start(void *context, struct net_worker *worker, void **worker_context)
-{
-    struct source_mqtt *source = context;
-    source->worker = worker;
-    *worker_context = source;
-    return password_checker_new(net_worker_loop(worker), PASSWORDS_WAITING_MAX, on_password, source,
-                                &source->checker);
-}
-
-static void worker_stop(void *context)
-{
-    struct source_mqtt *source = context;
-    password_checker_free(source->checker);
-    source->checker = NULL;
-}
-
-static void authenticate(void *context, const struct broker_auth_request *request)
-{
-    struct source_mqtt *source = context;
-    if (source->passwords == NULL) {
-        answer_login(source, request->conn, MQTT_REASON_SUCCESS, NULL, (struct bytes){0});
-        return;
-    }
-    if (!request->has_user_name || !request->has_password) {
-        log_warn(COMPONENT, "refused \"%.*s\" from %s: no user name and password",
-                 (int)request->client_id.n, (const char *)request->client_id.p, request->peer);
-        answer_login(source, request->conn, MQTT_REASON_NOT_AUTHORIZED,
-                     "user name and password are needed", (struct bytes){0});
-        return;
-    }
-    if (password_checker_check(source->checker, source->passwords, request->conn,
-                               request->user_name, request->password) != 0)
-        answer_login(source, request->conn, MQTT_REASON_SERVER_BUSY, "too many log-ins at once",
-                     (struct bytes){0});
-}
-
-/* Devices write; there is nothing here for them to read. */
-static bool authorize(void *context, const struct broker_subject *subject,
-                      enum broker_access access, struct bytes topic)
-{
-    (void)context;
-    (void)subject;
-    return access == BROKER_WRITE && topic.n != 0 && topic.p[0] != '$';
-}
-
-static struct letter *letter_new(struct source_mqtt *source, const struct broker_publish *in,
-                                 uint64_t ticket)
-{
-    struct letter *letter = malloc(sizeof *letter + in->topic.n + in->payload.n);
-    if (letter == NULL)
-        return NULL;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    *letter = (struct letter){
-        .source = source,
-        .conn = in->conn,
-        .ticket = ticket,
-        .arrived_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
-        .topic_size = in->topic.n,
-        .payload_size = in->payload.n,
-    };
-    snprintf(letter->who, sizeof letter->who, "%.*s", (int)in->client_id.n,
-             (const char *)in->client_id.p);
-    memcpy(letter->bytes, in->topic.p, in->topic.n);
-    if (in->payload.n != 0)
-        memcpy(letter->bytes + in->topic.n, in->payload.p, in->payload.n);
-    return letter;
-}
-
-static enum broker_verdict on_publish(void *context, const struct broker_publish *in,
-                                      uint64_t ticket, uint8_t *reason)
-{
-    struct source_mqtt *source = context;
-    struct letter *letter = letter_new(source, in, ticket);
-    bool taken = false;
-    if (letter != NULL) {
-        pthread_mutex_lock(&source->lock);
-        if (source->waiting < SOURCE_MQTT_WAITING_MAX &&
-            source->waiting_bytes + in->payload.n <= SOURCE_MQTT_BYTES_MAX) {
-            *source->last = letter;
-            source->last = &letter->next;
-            source->waiting++;
-            source->waiting_bytes += in->payload.n;
-            taken = true;
-        }
-        pthread_mutex_unlock(&source->lock);
-    }
-    if (!taken) {
-        free(letter);
-        log_warn(COMPONENT, "refused from %.*s: more readings wait than the gateway can store",
-                 (int)in->client_id.n, (const char *)in->client_id.p);
-        *reason = MQTT_REASON_QUOTA_EXCEEDED;
-        return BROKER_TAKEN;
-    }
-    uv_async_send(&source->wake);
-    return BROKER_DEFER;
-}
-
-static void on_answer(void *worker_context, void *arg)
-{
-    struct source_mqtt *source = worker_context;
-    struct letter *letter = arg;
-    broker_acknowledge(net_worker_broker(source->worker), letter->conn, letter->ticket,
-                       letter->reason);
-    free(letter);
-}
-
-/* ---- on the runner's loop ---- */
+/* ---- refusals ---- */
 
 static uint8_t reason_of(int error)
 {
@@ -181,110 +53,224 @@ static uint8_t reason_of(int error)
     case 0:
         return MQTT_REASON_SUCCESS;
     case SEALMQ_E_FULL:
-    case SEALMQ_E_BUSY:
-    case SEALMQ_E_NOMEM:
-    case SEALMQ_E_CLOSED:
         return MQTT_REASON_QUOTA_EXCEEDED;
-    default:
+    case SEALMQ_E_PARSE:
+    case SEALMQ_E_TYPE:
+    case SEALMQ_E_COUNT:
+    case SEALMQ_E_LIMIT:
         return MQTT_REASON_PAYLOAD_FORMAT_INVALID;
+    default:
+        return MQTT_REASON_IMPLEMENTATION_SPECIFIC_ERROR;
     }
 }
 
-static void take_letter(struct letter *letter)
+static bool may_pass(int error)
 {
-    struct source_mqtt *source = letter->source;
-    struct bytes topic = bytes_of(letter->bytes, letter->topic_size);
-    struct bytes payload = bytes_of(letter->bytes + letter->topic_size, letter->payload_size);
-    struct readings readings;
-    char why[200];
-    int error = readings_parse(topic, payload, letter->arrived_us, &readings, why, sizeof why);
+    return reason_of(error) != MQTT_REASON_PAYLOAD_FORMAT_INVALID;
+}
+
+/* One line for each refusal, but not thousands. */
+static void log_refusal(struct source_mqtt *source, struct bytes client, struct bytes topic,
+                        const char *why)
+{
+    uint64_t second = net_worker_now_ms(source->worker) / 1000;
+    atomic_fetch_add(&source->refused, 1);
+    if (second != source->second) {
+        if (source->lines_left_out != 0)
+            log_warn(ME, "%u more refusals within a second", source->lines_left_out);
+        source->second = second;
+        source->lines = source->lines_left_out = 0;
+    }
+    if (source->lines == LINES_PER_SECOND) {
+        source->lines_left_out++;
+        return;
+    }
+    source->lines++;
+    log_warn(ME, "refused from %.*s on %.*s: %s", (int)client.n, (const char *)client.p,
+             (int)topic.n, (const char *)topic.p, why);
+}
+
+/* ---- the way of a message ---- */
+
+static void delivery_free(struct delivery *delivery)
+{
+    readings_close(&delivery->readings);
+    free(delivery);
+}
+
+/* Back on the worker. */
+static void on_answer(void *worker_context, void *arg)
+{
+    struct source_mqtt *source = worker_context;
+    struct delivery *delivery = arg;
+    struct broker *broker = net_worker_broker(source->worker);
+    if (delivery->error == 0)
+        atomic_fetch_add(&source->readings_taken, delivery->parcel.count);
+    else
+        log_refusal(source, bytes_str(delivery->client), BYTES_LIT("(any)"),
+                    sealmq_error_text(delivery->error));
+    if (delivery->is_acknowledged && !delivery->is_v5 && may_pass(delivery->error) &&
+        delivery->error != 0)
+        broker_disconnect(broker, delivery->conn, MQTT_REASON_QUOTA_EXCEEDED,
+                          sealmq_error_text(delivery->error), net_worker_now_ms(source->worker));
+    else
+        broker_acknowledge(broker, delivery->conn, delivery->ticket, reason_of(delivery->error));
+    delivery_free(delivery);
+}
+
+/* On the gateway's loop. */
+static void answer(struct parcel *parcel, int error)
+{
+    struct delivery *delivery = (struct delivery *)(void *)parcel;
+    delivery->error = error;
+    if (net_worker_post(delivery->source->worker, on_answer, delivery) != 0)
+        delivery_free(delivery);
+}
+
+static int64_t wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static enum broker_verdict on_publish(void *worker_context, const struct broker_publish *in,
+                                      uint64_t ticket, uint8_t *reason)
+{
+    struct source_mqtt *source = worker_context;
+    struct delivery *delivery = calloc(1, sizeof *delivery);
+    char why[256] = "out of memory";
+    atomic_fetch_add(&source->messages, 1);
+    int error = delivery == NULL ? SEALMQ_E_NOMEM
+                                 : readings_parse(in->topic, in->payload, wall_us(),
+                                                  &delivery->readings, why, sizeof why);
+    if (error != 0 && (delivery == NULL || !may_pass(error))) {
+        log_refusal(source, in->client_id, in->topic, why);
+        free(delivery);
+        *reason = reason_of(error);
+        return BROKER_TAKEN;
+    }
+    struct bytes client = in->client_id;
+    if (client.n > ID_MAX)
+        client.n = ID_MAX;
+    if (bytes_to_cstr(client, delivery->client, sizeof delivery->client) != 0)
+        delivery->client[0] = '\0';
+    delivery->source = source;
+    delivery->conn = in->conn;
+    delivery->ticket = ticket;
+    delivery->is_acknowledged = in->qos != 0;
+    delivery->is_v5 = in->version == MQTT_V5;
+    delivery->parcel.rows = delivery->readings.rows;
+    delivery->parcel.count = delivery->readings.count;
+    delivery->parcel.size = sizeof *delivery + delivery->readings.size;
+    delivery->parcel.answer = answer;
+    if (error == 0)
+        error = intake_post(source->intake, &delivery->parcel);
     if (error != 0)
-        log_warn(COMPONENT, "refused from %s on %.*s: %s", letter->who, (int)topic.n,
-                 (const char *)topic.p, why[0] != '\0' ? why : sealmq_error_text(error));
-    if (error == 0) {
-        error = source->options.take(source->options.context, letter->who, readings.rows,
-                                     readings.count);
-        readings_close(&readings);
+        /* By the way that all answers take: from here no client may be disconnected. */
+        answer(&delivery->parcel, error);
+    return BROKER_DEFER;
+}
+
+/* ---- who may connect, and do what ---- */
+
+static void grant(struct source_mqtt *source, struct broker_conn conn, uint8_t reason,
+                  const char *words, struct bytes user_name)
+{
+    const struct broker_grant answer_to = {
+        .reason = reason,
+        .reason_string = words,
+        .role = BROKER_ROLE_ORDINARY,
+        .user_name = user_name,
+    };
+    net_worker_authenticated(source->worker, conn, &answer_to);
+}
+
+static void on_password_checked(void *context, struct broker_conn conn, struct bytes name,
+                                bool is_right)
+{
+    struct source_mqtt *source = context;
+    if (!is_right)
+        log_warn(ME, "user '%.*s': wrong user name or password", (int)name.n, (const char *)name.p);
+    grant(source, conn, is_right ? MQTT_REASON_SUCCESS : MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
+          NULL, name);
+}
+
+static void on_authenticate(void *worker_context, const struct broker_auth_request *request)
+{
+    struct source_mqtt *source = worker_context;
+    const struct bytes nobody = {0};
+    if (source->passwords == NULL) {
+        grant(source, request->conn, MQTT_REASON_SUCCESS, NULL, nobody);
+        return;
     }
-    letter->reason = reason_of(error);
-    if (net_worker_post(source->worker, on_answer, letter) != 0)
-        free(letter);
-}
-
-static struct letter *take_all(struct source_mqtt *source)
-{
-    pthread_mutex_lock(&source->lock);
-    struct letter *letters = source->first;
-    source->first = NULL;
-    source->last = &source->first;
-    source->waiting = 0;
-    source->waiting_bytes = 0;
-    pthread_mutex_unlock(&source->lock);
-    return letters;
-}
-
-static void on_wake(uv_async_t *wake)
-{
-    struct letter *letter = take_all(wake->data);
-    while (letter != NULL) {
-        struct letter *next = letter->next;
-        take_letter(letter);
-        letter = next;
+    if (!request->has_user_name) {
+        log_warn(ME, "%s: no user name", request->peer);
+        grant(source, request->conn, MQTT_REASON_NOT_AUTHORIZED,
+              "log in with user name and password", nobody);
+        return;
     }
+    int error = password_checker_check(source->checker, source->passwords, request->conn,
+                                       request->user_name,
+                                       request->has_password ? request->password : nobody);
+    if (error != 0)
+        grant(source, request->conn, MQTT_REASON_SERVER_BUSY, NULL, nobody);
 }
 
-static int read_passwords(struct source_mqtt *source, char *why, size_t why_size)
+static bool on_authorize(void *worker_context, const struct broker_subject *subject,
+                         enum broker_access access, struct bytes topic)
 {
-    const char *path = source->options.passwords;
-    if (path == NULL)
-        return 0;
+    (void)worker_context;
+    (void)subject;
+    (void)topic;
+    return access == BROKER_WRITE;
+}
+
+static void on_connected(void *worker_context, struct broker_conn conn,
+                         const struct broker_subject *subject, const char *peer)
+{
+    (void)worker_context;
+    (void)conn;
+    log_debug(ME, "%.*s: connected from %s", (int)subject->client_id.n,
+              (const char *)subject->client_id.p, peer);
+}
+
+static void on_disconnected(void *worker_context, struct broker_conn conn,
+                            const struct broker_subject *subject, const char *peer, uint8_t reason,
+                            const char *words)
+{
+    (void)worker_context;
+    (void)conn;
+    log_debug(ME, "%.*s: gone from %s: %s", (int)subject->client_id.n,
+              (const char *)subject->client_id.p, peer,
+              words != NULL ? words : mqtt_reason_text(reason));
+}
+
+static int on_worker_start(void *context, struct net_worker *worker, void **worker_context)
+{
+    struct source_mqtt *source = context;
+    source->worker = worker;
+    *worker_context = source;
+    return password_checker_new(net_worker_loop(worker), CHECKS_WAITING_MAX, on_password_checked,
+                                source, &source->checker);
+}
+
+static void on_worker_stop(void *worker_context)
+{
+    struct source_mqtt *source = worker_context;
+    password_checker_free(source->checker);
+}
+
+/* ---- life ---- */
+
+static int read_passwords(const char *path, struct passwords **out, char *why, size_t why_size)
+{
     struct buf text = {0};
     int error = file_read(path, PASSWORDS_FILE_MAX, &text, why, why_size);
     if (error == 0)
-        error = passwords_parse(buf_bytes(&text), path, &source->passwords, why, why_size);
+        error = passwords_parse(buf_bytes(&text), path, out, why, why_size);
     buf_wipe(&text);
     return error;
-}
-
-static int serve(struct source_mqtt *source, char *why, size_t why_size)
-{
-    const struct net_listener listener = {.address = source->options.address,
-                                          .port = source->options.port};
-    struct net_server_options options = {
-        .workers = 1,
-        .listeners = &listener,
-        .listener_count = 1,
-        .app =
-            {
-                .context = source,
-                .worker_start = worker_start,
-                .worker_stop = worker_stop,
-                .authenticate = authenticate,
-                .authorize = authorize,
-                .publish = on_publish,
-            },
-    };
-    broker_limits_default(&options.limits);
-    int error = net_server_new(&options, &source->server, why, why_size);
-    if (error == 0) {
-        source->worker = net_server_worker(source->server, 0);
-        error = net_server_start(source->server);
-    }
-    return error;
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    struct source_mqtt *source = handle->data;
-    struct letter *letter = take_all(source);
-    while (letter != NULL) {
-        struct letter *next = letter->next;
-        free(letter);
-        letter = next;
-    }
-    passwords_unref(source->passwords);
-    pthread_mutex_destroy(&source->lock);
-    free(source);
 }
 
 int source_mqtt_new(const struct source_mqtt_options *options, struct source_mqtt **out, char *why,
@@ -293,14 +279,29 @@ int source_mqtt_new(const struct source_mqtt_options *options, struct source_mqt
     struct source_mqtt *source = calloc(1, sizeof *source);
     if (source == NULL)
         return SEALMQ_E_NOMEM;
-    source->options = *options;
-    source->last = &source->first;
-    pthread_mutex_init(&source->lock, NULL);
-    uv_async_init(options->loop, &source->wake, on_wake);
-    source->wake.data = source;
-    int error = read_passwords(source, why, why_size);
+    source->intake = options->intake;
+    snprintf(source->address, sizeof source->address, "%s", options->address);
+    const struct net_listener listener = {.address = source->address, .port = options->port};
+    struct net_server_options server = {
+        .workers = 1,
+        .listeners = &listener,
+        .listener_count = 1,
+        .app = {.context = source,
+                .worker_start = on_worker_start,
+                .worker_stop = on_worker_stop,
+                .authenticate = on_authenticate,
+                .authorize = on_authorize,
+                .publish = on_publish,
+                .connected = on_connected,
+                .disconnected = on_disconnected},
+    };
+    broker_limits_default(&server.limits);
+    server.limits.packet_bytes = PACKET_BYTES;
+    int error = options->passwords_path != NULL
+                    ? read_passwords(options->passwords_path, &source->passwords, why, why_size)
+                    : 0;
     if (error == 0)
-        error = serve(source, why, why_size);
+        error = net_server_new(&server, &source->server, why, why_size);
     if (error != 0) {
         source_mqtt_free(source);
         return error;
@@ -309,19 +310,46 @@ int source_mqtt_new(const struct source_mqtt_options *options, struct source_mqt
     return 0;
 }
 
-uint16_t source_mqtt_port(const struct source_mqtt *source)
+int source_mqtt_start(struct source_mqtt *source)
 {
-    return net_server_port(source->server, 0);
+    int error = net_server_start(source->server);
+    if (error != 0)
+        return error;
+    source->is_running = true;
+    bool is_v6 = strchr(source->address, ':') != NULL;
+    log_info(ME, "devices may connect to %s%s%s:%u, %s", is_v6 ? "[" : "", source->address,
+             is_v6 ? "]" : "", net_server_port(source->server, 0),
+             source->passwords != NULL ? "with a password" : "without a password");
+    return 0;
+}
+
+void source_mqtt_stop(struct source_mqtt *source)
+{
+    if (source == NULL || !source->is_running)
+        return;
+    source->is_running = false;
+    net_server_stop(source->server, STOP_MS);
 }
 
 void source_mqtt_free(struct source_mqtt *source)
 {
     if (source == NULL)
         return;
-    if (source->server != NULL) {
-        net_server_stop(source->server, DRAIN_MS);
-        net_server_free(source->server);
-        source->server = NULL;
-    }
-    uv_close((uv_handle_t *)&source->wake, on_closed);
+    source_mqtt_stop(source);
+    net_server_free(source->server);
+    passwords_unref(source->passwords);
+    free(source);
+}
+
+void source_mqtt_stats_get(const struct source_mqtt *source, struct source_mqtt_stats *out)
+{
+    struct broker_stats broker;
+    net_server_stats(source->server, &broker);
+    *out = (struct source_mqtt_stats){
+        .port = net_server_port(source->server, 0),
+        .clients = broker.connections,
+        .messages_total = atomic_load(&source->messages),
+        .readings_total = atomic_load(&source->readings_taken),
+        .refused_total = atomic_load(&source->refused),
+    };
 }

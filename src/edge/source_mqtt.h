@@ -1,36 +1,38 @@
-/* An MQTT listener for devices that have no key: what they publish becomes readings
- * (edge/readings.h). A PUBLISH at QoS 1 is acknowledged when its readings are durable in the
- * gateway; what cannot be taken is refused with a reason, logged with who and why, and counted.
+/* An MQTT listener of the gateway's own, for devices that have no key (see edge/readings.h for what
+ * they publish). It takes messages and gives none: subscriptions are refused.
  *
- * The listener's worker is a thread of its own; readings cross to the runner's loop through a
- * bounded mailbox, and the acknowledgements back. */
+ * QoS 1 and 2 are acknowledged when the readings are durable at the gateway. What cannot be taken
+ * is refused with a reason code (MQTT 5); a client of 3.1.1, to which PUBACK can only say yes, is
+ * disconnected when another try may help (outbox full, disk failing), so that it keeps the message,
+ * and acknowledged when it would not (malformed). Wills are not readings. */
 #ifndef SEALMQ_EDGE_SOURCE_MQTT_H
 #define SEALMQ_EDGE_SOURCE_MQTT_H
 
-#include "edge/source.h"
-
-#include <uv.h>
-
-#define SOURCE_MQTT_WAITING_MAX 10000              /* publishes between the threads */
-#define SOURCE_MQTT_BYTES_MAX   (32 * 1024 * 1024) /* of their payloads */
+#include "edge/intake.h"
 
 struct source_mqtt;
 
 struct source_mqtt_options {
-    uv_loop_t *loop; /* the runner's */
-    const char *address;
-    uint16_t port;
-    const char *passwords; /* a file's path, or NULL: anonymous */
-    source_take_fn take;
-    void *context;
+    const char *address;        /* numeric */
+    uint16_t port;              /* 0: any */
+    const char *passwords_path; /* NULL: anonymous */
+    struct intake *intake;      /* borrowed until source_mqtt_stop */
 };
 
-/* Binds and serves. `why` says what is wrong. */
+/* Reads the passwords and binds the listener. As net_server_new and passwords_parse. */
 SEALMQ_MUST_CHECK int source_mqtt_new(const struct source_mqtt_options *options,
                                       struct source_mqtt **out, char *why, size_t why_size);
-uint16_t source_mqtt_port(const struct source_mqtt *source);
-/* Ends serving; what waited is not taken and not acknowledged. The memory goes when the loop has
- * run once more. */
+SEALMQ_MUST_CHECK int source_mqtt_start(struct source_mqtt *source);
+/* Says goodbye to the clients and ends the thread: nothing is posted from here on. NULL is allowed,
+ * below too. */
+void source_mqtt_stop(struct source_mqtt *source);
+/* After source_mqtt_stop, when all parcels have been answered. */
 void source_mqtt_free(struct source_mqtt *source);
+
+struct source_mqtt_stats {
+    uint16_t port;
+    uint64_t clients, messages_total, readings_total, refused_total;
+};
+void source_mqtt_stats_get(const struct source_mqtt *source, struct source_mqtt_stats *out);
 
 #endif

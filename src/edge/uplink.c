@@ -32,7 +32,8 @@ struct uplink {
     struct net_link *link;
     uv_timer_t timer; /* until the next node is tried */
     bool is_connected;
-    unsigned failures; /* tries in a row */
+    bool is_restarting; /* the end that the link will tell of was our wish */
+    unsigned failures;  /* tries in a row, not counting those of the link between rounds */
     bool is_freed;
 };
 
@@ -137,12 +138,13 @@ static void on_disconnected(void *context, uint8_t reason, const char *words)
 {
     struct uplink *uplink = context;
     bool was_connected = uplink->is_connected;
+    if (uplink->is_restarting || uv_is_active((uv_handle_t *)&uplink->timer)) {
+        uplink->is_restarting = false;
+        return;
+    }
     uplink->is_connected = false;
+    uplink->failures = was_connected ? 0 : uplink->failures + 1;
     /* A round without success is worth a warning, a single node that is away is not. */
-    if (was_connected)
-        uplink->failures = 0;
-    else
-        uplink->failures++;
     bool is_round = uplink->failures != 0 && uplink->failures % uplink->options.node_count == 0;
     if (was_connected || is_round || reason != 0)
         log_warn(ME, "%s node %s at %s:%u: %s",
@@ -152,8 +154,8 @@ static void on_disconnected(void *context, uint8_t reason, const char *words)
         log_debug(ME, "no connection to node %s: %s", current(uplink)->id, words);
     if (was_connected)
         uplink->options.disconnected(uplink->options.context);
-    /* One that has just ended is tried again by the link itself. */
-    if (uplink->failures != 0 && !uv_is_active((uv_handle_t *)&uplink->timer))
+    /* One that has just ended, and one that is the only one, is tried again by the link itself. */
+    if (uplink->failures != 0 && uplink->options.node_count > 1)
         uv_timer_start(&uplink->timer, on_timer, pause_ms(uplink), 0);
 }
 
@@ -258,6 +260,9 @@ void uplink_send(struct uplink *uplink, const struct gateway_message *message)
 
 void uplink_restart(struct uplink *uplink, bool next_node)
 {
+    uplink->is_restarting = uplink->is_connected;
+    uplink->is_connected = false;
+    uv_timer_stop(&uplink->timer);
     if (next_node)
         try_next(uplink);
     else

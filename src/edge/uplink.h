@@ -36,7 +36,8 @@ SEALMQ_MUST_CHECK int uplink_new(const struct uplink_options *options, struct up
 void uplink_free(struct uplink *uplink);
 /* Drops the message when there is no connection, or too much waits: the gateway sends it again. */
 void uplink_send(struct uplink *uplink, const struct gateway_message *message);
-/* Begins anew with the same node, or with the next one. */
+/* Begins anew with the same node, or with the next one. Not connected from here on: disconnected()
+ * is not called for it. */
 void uplink_restart(struct uplink *uplink, bool next_node);
 /* The node that is connected; NULL: none. */
 const char *uplink_node_id(const struct uplink *uplink);
