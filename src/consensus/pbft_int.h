@@ -352,6 +352,7 @@ SEALMQ_MUST_CHECK int new_view_load(struct pbft *p, struct bytes wire);
 /* request.c */
 SEALMQ_MUST_CHECK int request_event(struct pbft *p, struct bytes wire, bool from_client);
 void request_reforward(struct pbft *p); /* to the primary */
+void request_retell(struct pbft *p);    /* to all */
 
 /* status.c */
 void status_send(struct pbft *p, int to);

@@ -1,6 +1,7 @@
 /* REQUEST (PBFT section 4.1): what clients want to have in a block. Who gets one from a client
  * tells all others, so that they watch the primary too; what waits is told again to a primary that
- * does not propose it, and to a new one. */
+ * does not propose it, and to a new one; and to all by who waits for them to leave a view, because
+ * those who were away when it came know no reason to. */
 #include "consensus/pbft_int.h"
 
 int request_event(struct pbft *p, struct bytes wire, bool from_client)
@@ -40,5 +41,11 @@ void request_reforward(struct pbft *p)
         return;
     struct reforward r = {.p = p, .to = primary_of(p, p->view)};
     p->reforward_ms = p->now_ms;
+    mempool_each(p->mempool, send_one, &r);
+}
+
+void request_retell(struct pbft *p)
+{
+    struct reforward r = {.p = p, .to = -1};
     mempool_each(p->mempool, send_one, &r);
 }

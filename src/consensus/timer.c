@@ -154,6 +154,7 @@ static void resend_check(struct pbft *p)
     p->resend_ms = p->now_ms;
     if (p->changing) {
         view_change_send(p, -1, false);
+        request_retell(p);
     } else if (has_proposal(p)) {
         vote_resend(p, VOTE_PREPARE, -1);
         vote_resend(p, VOTE_COMMIT, -1);

@@ -45,6 +45,29 @@ static void a_primary_that_is_gone_is_replaced(void **state)
     cluster_free(c);
 }
 
+static bool none_of_0(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    return sent->from != 0;
+}
+
+static void who_leaves_a_view_tells_those_who_missed_it_what_waits(void **state)
+{
+    (void)state;
+    struct cluster *c = started(4);
+    c->down[3] = true;
+    c->passes = none_of_0; /* its links are not there yet, but the others' to it are */
+    assert_int_equal(cluster_submit(c, 0), 0);
+    cluster_run(c, 1500);
+    assert_int_equal(cluster_status(c, 0).view, 1);
+    /* They know of no request, so nothing makes them leave view 0; and its primary has left it. */
+    c->passes = NULL;
+    cluster_run(c, 4000);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(c->nodes[i].height, 1);
+    cluster_free(c);
+}
+
 static void time_outs_double_until_a_primary_is_there(void **state)
 {
     (void)state;
@@ -381,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_primary_that_is_gone_is_replaced),
+        cmocka_unit_test(who_leaves_a_view_tells_those_who_missed_it_what_waits),
         cmocka_unit_test(time_outs_double_until_a_primary_is_there),
         cmocka_unit_test(a_prepared_block_is_proposed_again_byte_for_byte),
         cmocka_unit_test(a_new_primary_without_the_prepared_block_fetches_it),
