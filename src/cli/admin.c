@@ -1,9 +1,12 @@
 #include "cli/admin.h"
 
+#include "cli/cli.h"
+
 #include "base/json.h"
 #include "base/text.h"
 #include "crypto/random.h"
 #include "crypto/token.h"
+#include "mqtt/reason.h"
 #include "net/link.h"
 #include "store/file.h"
 #include "store/keyfile.h"
@@ -13,6 +16,7 @@
 
 #define GENESIS_FILE_MAX (1024 * 1024)
 #define TOKEN_LIFE_S     60
+#define QUESTION_TICKET  1
 
 bool admin_option(struct admin *admin, int option, const char *value)
 {
@@ -28,6 +32,9 @@ bool admin_option(struct admin *admin, int option, const char *value)
         return true;
     case 'N':
         admin->node = value;
+        return true;
+    case 'T':
+        admin->timeout = value;
         return true;
     default:
         return false;
@@ -48,7 +55,13 @@ int admin_open(struct admin *admin, char *why, size_t why_size)
 {
     char path[PATH_SIZE], words[256];
     struct buf text = {0};
+    uint64_t seconds = ADMIN_TIMEOUT_S;
     why[0] = '\0';
+    if (admin->timeout != NULL && !cli_parse_number(admin->timeout, 1, 3600, &seconds)) {
+        snprintf(why, why_size, "--timeout must be 1 to 3600 s, not '%s'", admin->timeout);
+        return SEALMQ_E_ARG;
+    }
+    admin->timeout_s = (unsigned)seconds;
     int error = crypto_init();
     if (error == 0)
         error = choose_path(admin, admin->genesis_path, "genesis.json", path);
@@ -85,6 +98,7 @@ struct conversation {
     char *why;
     size_t why_size;
     struct net_link *link;
+    bool was_connected;
     uv_loop_t loop;
     uv_timer_t timer;
     int result; /* SEALMQ_E_AGAIN while it goes on */
@@ -124,11 +138,13 @@ static void on_connected(void *context)
     struct conversation *talk = context;
     const struct admin *admin = talk->admin;
     char topic[NETWORK_MAX + ID_MAX + 32];
+    talk->was_connected = true;
+    talk->why[0] = '\0';
     snprintf(topic, sizeof topic, "chain/%s/reply/%s", admin->genesis.network, admin->id);
     int error = net_link_subscribe(talk->link, topic, 1);
     snprintf(topic, sizeof topic, "chain/%s/%s", admin->genesis.network, talk->suffix);
     if (error == 0)
-        error = net_link_publish(talk->link, topic, talk->payload, 1, false, 0);
+        error = net_link_publish(talk->link, topic, talk->payload, 1, false, QUESTION_TICKET);
     if (error != 0) {
         snprintf(talk->why, talk->why_size, "%s: %s", talk->node->id, sealmq_error_text(error));
         finish(talk, error);
@@ -139,8 +155,24 @@ static void on_disconnected(void *context, uint8_t reason, const char *words)
 {
     struct conversation *talk = context;
     snprintf(talk->why, talk->why_size, "%s (%s): %s", talk->node->id, talk->node->url, words);
-    if (reason >= 0x80) /* refused: trying again would be refused again */
+    bool is_denied =
+        reason == MQTT_REASON_NOT_AUTHORIZED || reason == MQTT_REASON_BAD_USER_NAME_OR_PASSWORD;
+    if (is_denied)
         finish(talk, SEALMQ_E_DENIED);
+    else if (!talk->was_connected) /* whoever asks can ask again, and knows whether it is worth it
+                                    */
+        finish(talk, SEALMQ_E_TIMEOUT);
+}
+
+/* A question that was refused gets no answer. */
+static void on_published(void *context, uint64_t ticket, uint8_t reason)
+{
+    struct conversation *talk = context;
+    if (ticket != QUESTION_TICKET || reason < 0x80)
+        return;
+    snprintf(talk->why, talk->why_size, "%s (%s): %s", talk->node->id, talk->node->url,
+             mqtt_reason_text(reason));
+    finish(talk, reason == MQTT_REASON_SERVER_BUSY ? SEALMQ_E_BUSY : SEALMQ_E_DENIED);
 }
 
 static void on_message(void *context, const struct net_link_message *message)
@@ -154,8 +186,8 @@ static void on_timeout(uv_timer_t *timer)
 {
     struct conversation *talk = timer->data;
     if (talk->why[0] == '\0')
-        snprintf(talk->why, talk->why_size, "%s (%s) has not answered for %d s", talk->node->id,
-                 talk->node->url, ADMIN_TIMEOUT_S);
+        snprintf(talk->why, talk->why_size, "%s (%s) has not answered for %u s", talk->node->id,
+                 talk->node->url, talk->admin->timeout_s);
     finish(talk, SEALMQ_E_TIMEOUT);
 }
 
@@ -190,10 +222,11 @@ static int converse(struct conversation *talk)
         .connected = on_connected,
         .disconnected = on_disconnected,
         .message = on_message,
+        .published = on_published,
     };
     uv_timer_init(&talk->loop, &talk->timer);
     talk->timer.data = talk;
-    uv_timer_start(&talk->timer, on_timeout, ADMIN_TIMEOUT_S * 1000, 0);
+    uv_timer_start(&talk->timer, on_timeout, talk->admin->timeout_s * UINT64_C(1000), 0);
     error = net_link_new(&options, &talk->link);
     if (error == 0) {
         uv_run(&talk->loop, UV_RUN_DEFAULT);

@@ -14,18 +14,21 @@
 
 static void print_help(void)
 {
-    puts("usage: sealmq node -c FILE [-v]\n"
-         "\n"
-         "Runs a node: an MQTT server that verifies sealed reports, keeps their history and\n"
-         "agrees with the other nodes on the chain. `sealmq init` makes the files it needs.\n"
-         "\n"
-         "  -c, --config FILE  its configuration (YAML; docs/operations/node.md)\n"
-         "      --test-config  read everything, say whether it is fine, and end\n"
-         "  -v, --verbose      log more\n"
-         "      --help         this\n"
-         "\n"
-         "SIGHUP reads the password and ACL files again, SIGTERM and SIGINT end the node after\n"
-         "what was accepted is stored.");
+    puts(
+        "usage: sealmq node -c FILE [-v]\n"
+        "\n"
+        "Runs a node: an MQTT server that verifies sealed reports, keeps their history and\n"
+        "agrees with the other nodes on the chain. `sealmq init` makes the files it needs.\n"
+        "\n"
+        "  -c, --config FILE  its configuration (YAML; docs/operations/node.md)\n"
+        "      --test-config  read everything, say whether it is fine, and end\n"
+        "      --vote-again   vote, though its blocks.db was lost once: only when the other nodes\n"
+        "                     are honest and have agreed on new blocks since (docs/operations)\n"
+        "  -v, --verbose      log more\n"
+        "      --help         this\n"
+        "\n"
+        "SIGHUP reads the password and ACL files again, SIGTERM and SIGINT end the node after\n"
+        "what was accepted is stored.");
 }
 
 /* Signals are taken by sigwait on this thread alone; all threads made later inherit the mask. */
@@ -37,6 +40,7 @@ static void block_signals(sigset_t *set)
     sigaddset(set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk: refused, and tried again */
 }
 
 static void wait_for_end(struct node *node, const sigset_t *set)
@@ -53,7 +57,7 @@ static void wait_for_end(struct node *node, const sigset_t *set)
     }
 }
 
-static int run(const char *path, bool only_test)
+static int run(const struct node_options *options, bool only_test)
 {
     sigset_t set;
     struct node *node;
@@ -61,11 +65,12 @@ static int run(const char *path, bool only_test)
     if (crypto_init() != 0)
         return cli_fail(ME, EX_OSERR, "the cryptographic library cannot be used");
     block_signals(&set);
-    int error = node_new(path, &node, why, sizeof why);
+    int error = node_new(options, &node, why, sizeof why);
     if (error != 0)
         return cli_fail(ME, cli_status_of(error), "%s", why);
     if (only_test) {
-        printf("%s: fine: node %s of network %s\n", path, node_id(node), node_network(node));
+        printf("%s: fine: node %s of network %s\n", options->config_path, node_id(node),
+               node_network(node));
         node_free(node, 0);
         return 0;
     }
@@ -82,20 +87,21 @@ static int run(const char *path, bool only_test)
 int cli_node(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"test-config", no_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"test-config", no_argument, NULL, 't'},
+        {"vote-again", no_argument, NULL, 'a'},   {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
-    const char *path = NULL;
+    struct node_options wanted = {0};
     bool only_test = false, is_verbose = false;
     int option;
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":c:v", options, NULL)) != -1) {
         switch (option) {
         case 'c':
-            path = optarg;
+            wanted.config_path = optarg;
+            break;
+        case 'a':
+            wanted.vote_again = true;
             break;
         case 't':
             only_test = true;
@@ -112,8 +118,8 @@ int cli_node(int argc, char **argv)
     }
     if (optind < argc)
         return cli_usage(ME, "unexpected argument '%s'", argv[optind]);
-    if (path == NULL)
+    if (wanted.config_path == NULL)
         return cli_usage(ME, "which node? Give its configuration with -c FILE");
     cli_log_to_stderr(is_verbose);
-    return run(path, only_test);
+    return run(&wanted, only_test);
 }

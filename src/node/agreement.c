@@ -304,23 +304,59 @@ static int new_core(struct agreement *agreement, bool may_vote, char *why, size_
     return error;
 }
 
-/* A node whose store is gone may have signed votes that it does not remember: it must not vote. */
+static int put_lost_mark(struct agreement *agreement, struct bytes mark)
+{
+    int error = block_store_begin(agreement->store);
+    if (error != 0)
+        return error;
+    error = block_store_put_slot(agreement->store, AGREEMENT_SLOT_LOST, mark);
+    if (error == 0)
+        error = block_store_commit(agreement->store);
+    if (error != 0)
+        block_store_rollback(agreement->store);
+    return error;
+}
+
+static int create_store(struct agreement *agreement, char *why, size_t why_size)
+{
+    const struct agreement_options *options = &agreement->options;
+    log_warn(COMPONENT, "%s/blocks.db is missing: this node starts anew and follows the chain",
+             options->folder);
+    int error = block_store_open(options->folder, BLOCK_STORE_CREATE, &options->genesis->hash,
+                                 &agreement->store, why, why_size);
+    return error != 0 ? error : put_lost_mark(agreement, BYTES_LIT("lost"));
+}
+
+/* A node whose store was lost may have signed votes that it does not remember: it must not vote,
+ * until whoever runs it says that no such vote can matter any more. */
+static int read_lost_mark(struct agreement *agreement, bool *may_vote)
+{
+    const struct agreement_options *options = &agreement->options;
+    struct buf mark = {0};
+    *may_vote = validator_set_find(&options->genesis->validators, bytes_str(options->id)) >= 0;
+    int error = block_store_get_slot(agreement->store, AGREEMENT_SLOT_LOST, &mark);
+    buf_close(&mark);
+    if (error == SEALMQ_E_NOTFOUND)
+        return 0;
+    if (error == 0 && options->vote_again) {
+        log_warn(COMPONENT, "this node votes again, though its blocks.db was lost once");
+        return put_lost_mark(agreement, (struct bytes){0});
+    }
+    if (error == 0 && *may_vote)
+        log_warn(COMPONENT, "this node does not vote: its blocks.db was lost once, and it cannot "
+                            "know what it has signed before (docs/operations/node.md)");
+    *may_vote = false;
+    return error;
+}
+
 static int open_store(struct agreement *agreement, bool *may_vote, char *why, size_t why_size)
 {
     const struct agreement_options *options = &agreement->options;
-    *may_vote = validator_set_find(&options->genesis->validators, bytes_str(options->id)) >= 0;
     int error = block_store_open(options->folder, BLOCK_STORE_WRITE, &options->genesis->hash,
                                  &agreement->store, why, why_size);
-    if (error != SEALMQ_E_NOTFOUND)
-        return error;
-    if (*may_vote)
-        log_warn(COMPONENT,
-                 "%s/blocks.db is missing: this node starts anew and follows the chain, but does "
-                 "not vote, because it cannot know what it has signed before",
-                 options->folder);
-    *may_vote = false;
-    return block_store_open(options->folder, BLOCK_STORE_CREATE, &options->genesis->hash,
-                            &agreement->store, why, why_size);
+    if (error == SEALMQ_E_NOTFOUND)
+        error = create_store(agreement, why, why_size);
+    return error != 0 ? error : read_lost_mark(agreement, may_vote);
 }
 
 static int load(struct agreement *agreement, char *why, size_t why_size)

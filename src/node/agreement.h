@@ -23,6 +23,7 @@ struct agreement_options {
     const char *folder; /* of blocks.db */
     struct registry *registry;
     uint32_t view_timeout_ms; /* 0: the default */
+    bool vote_again;          /* whoever runs this node says that it may, after it lost its votes */
     void *context;
     /* On the agreement thread. The registry is up to date when they are called. */
     void (*member)(void *context, const struct member *member);

@@ -11,6 +11,11 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+/* In the block store beside the core's own: there when the store was lost once. A node that has
+ * forgotten its votes must not vote, after the second start as after the first. */
+#define AGREEMENT_SLOT_LOST (BLOCK_STORE_SLOTS - 1)
+_Static_assert(AGREEMENT_SLOT_LOST >= PBFT_SLOTS, "the core's slots are others");
+
 enum letter_kind { LETTER_MESSAGE, LETTER_REQUEST, LETTER_ANNOUNCE };
 
 /* One thing in the mailbox, with its bytes behind it. */

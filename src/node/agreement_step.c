@@ -262,6 +262,9 @@ int agreement_step_once(struct agreement *agreement, const struct pbft_event *ev
         const struct pbft_message *message = &update.messages[i];
         peers_send(agreement, message->to, pbft_message_topic(message->kind), message->bytes);
     }
+    if (update.block_count > 1)
+        log_info(COMPONENT, "fetched %zu blocks from other nodes, up to block %llu",
+                 update.block_count, (unsigned long long)chain_height(agreement->chain));
     for (size_t i = 0; i < update.block_count; i++)
         take_block(agreement, update.blocks[i].block);
     if (update.checkpoint.n != 0)

@@ -303,7 +303,7 @@ static int read_key(struct node *node, char *why, size_t why_size)
     return 0;
 }
 
-static int start_parts(struct node *node, char *why, size_t why_size)
+static int start_parts(struct node *node, bool vote_again, char *why, size_t why_size)
 {
     char folder[PATH_SIZE], history[PATH_SIZE + 16];
     int error = file_beside(node->config_path, node->config->data, folder);
@@ -323,6 +323,7 @@ static int start_parts(struct node *node, char *why, size_t why_size)
                 .folder = folder,
                 .registry = node->registry,
                 .view_timeout_ms = node->config->view_timeout,
+                .vote_again = vote_again,
                 .context = node,
                 .member = node_member_changed,
                 .receipt = node_receipt,
@@ -363,8 +364,9 @@ static int open_server(struct node *node, char *why, size_t why_size)
     return net_server_new(&options, &node->server, why, why_size);
 }
 
-int node_new(const char *config_path, struct node **out, char *why, size_t why_size)
+int node_new(const struct node_options *options, struct node **out, char *why, size_t why_size)
 {
+    const char *config_path = options->config_path;
     why[0] = '\0';
     struct node *node = calloc(1, sizeof *node);
     if (node == NULL)
@@ -384,7 +386,7 @@ int node_new(const char *config_path, struct node **out, char *why, size_t why_s
         error = registry_new(&node->registry);
     if (error == 0) {
         snprintf(node->chain_prefix, sizeof node->chain_prefix, "chain/%s/", node->genesis.network);
-        error = start_parts(node, why, why_size);
+        error = start_parts(node, options->vote_again, why, why_size);
     }
     if (error == 0)
         error = open_server(node, why, why_size);

@@ -6,9 +6,14 @@
 
 struct node;
 
-/* Reads everything the configuration at `config_path` names, opens the databases, binds the
+struct node_options {
+    const char *config_path;
+    bool vote_again; /* as in struct agreement_options */
+};
+
+/* Reads everything the configuration names, opens the databases, binds the
  * listeners. Nothing runs yet. `why` says what is wrong, and where. */
-SEALMQ_MUST_CHECK int node_new(const char *config_path, struct node **out, char *why,
+SEALMQ_MUST_CHECK int node_new(const struct node_options *options, struct node **out, char *why,
                                size_t why_size);
 SEALMQ_MUST_CHECK int node_start(struct node *node);
 /* Reads the password and ACL files anew; the old ones stay in force when the new ones are bad. From
