@@ -179,6 +179,32 @@ static int check_rule(const struct check *check, struct gateway_rule *rule, unsi
     return 0;
 }
 
+/* Whether a node would take reports there: see docs/spec/device.md. */
+static bool report_topic_is_valid(const char *topic)
+{
+    static const char *const first[] = {"key", "unauth", "forbidden", "update"};
+    static const char *const last[] = {"datas", "success", "error"};
+    bool is_first = true;
+    for (;;) {
+        size_t n = strcspn(topic, "/");
+        struct bytes level = bytes_of(topic, n);
+        if (n == 0 || strcspn(topic, "+#") < n)
+            return false;
+        for (size_t i = 0; is_first && i < sizeof first / sizeof first[0]; i++) {
+            if (bytes_equal(level, bytes_str(first[i])))
+                return false;
+        }
+        for (size_t i = 0; topic[n] == '\0' && i < sizeof last / sizeof last[0]; i++) {
+            if (bytes_equal(level, bytes_str(last[i])))
+                return false;
+        }
+        if (topic[n] == '\0')
+            return true;
+        is_first = false;
+        topic += n + 1;
+    }
+}
+
 static int check_config(const struct check *check, struct gateway_config *config)
 {
     if (!id_is_valid(bytes_str(config->id)))
@@ -195,6 +221,16 @@ static int check_config(const struct check *check, struct gateway_config *config
         (config->anchor_interval < 100 || config->anchor_interval > 86400000))
         return refuse(check, "anchor_interval is %u ms, it must be 100 to 86400000",
                       config->anchor_interval);
+    if (config->report_topic != NULL && !report_topic_is_valid(config->report_topic))
+        return refuse(check,
+                      "report_topic \"%s\" must be levels without + and #; the first must not be "
+                      "key, unauth, forbidden or update, the last not datas, success or error",
+                      config->report_topic);
+    for (unsigned i = 0; i < config->nodes_count; i++) {
+        if (!id_is_valid(bytes_str(config->nodes[i].id)))
+            return refuse(check, "nodes[%u].id \"%s\" is no id, such as node/a", i,
+                          config->nodes[i].id);
+    }
     for (unsigned i = 0; i < config->sources_count; i++) {
         int error = check_source(check, &config->sources[i], i);
         if (error != 0)

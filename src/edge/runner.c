@@ -343,10 +343,17 @@ static int start_uplink(struct runner *runner, char *why, size_t why_size)
     struct uplink_node *nodes = calloc(count, sizeof *nodes);
     if (nodes == NULL)
         return SEALMQ_E_NOMEM;
-    for (size_t i = 0; i < count; i++)
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < count; i++) {
         nodes[i] = config->nodes_count != 0
                        ? (struct uplink_node){config->nodes[i].id, config->nodes[i].url}
                        : (struct uplink_node){set->v[i].id, set->v[i].url};
+        if (validator_set_find(set, bytes_str(nodes[i].id)) >= 0)
+            continue;
+        snprintf(why, why_size, "%s: nodes[%zu].id \"%s\" is no node of the genesis",
+                 runner->config_path, i, nodes[i].id);
+        error = SEALMQ_E_CONFIG;
+    }
     const struct uplink_options options = {
         .loop = &runner->loop,
         .id = config->id,
@@ -359,7 +366,8 @@ static int start_uplink(struct runner *runner, char *why, size_t why_size)
         .disconnected = on_disconnected,
         .message = on_message,
     };
-    int error = uplink_new(&options, &runner->uplink, why, why_size);
+    if (error == 0)
+        error = uplink_new(&options, &runner->uplink, why, why_size);
     free(nodes);
     return error;
 }

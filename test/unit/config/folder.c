@@ -1,0 +1,2 @@
+/* The stores' fixture, for configurations on disk. */
+#include "../store/folder.c"
