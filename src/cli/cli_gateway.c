@@ -12,20 +12,22 @@
 
 static void print_help(void)
 {
-    puts("usage: sealmq gateway -c FILE [-v]\n"
-         "\n"
-         "Runs a gateway: collects readings of this machine and of devices, signs and seals them,\n"
-         "and delivers them to a node; what is to be written to the chain, it writes.\n"
-         "`sealmq keygen` makes its key; the first time, an operator approves it with\n"
-         "`sealmq device approve`.\n"
-         "\n"
-         "  -c, --config FILE  its configuration (YAML; docs/operations/gateway.md)\n"
-         "      --test-config  read everything, say whether it is fine, and end\n"
-         "  -v, --verbose      log more\n"
-         "      --help         this\n"
-         "\n"
-         "SIGTERM and SIGINT end it after what was read is captured and, within 3 s, delivered;\n"
-         "the rest is kept and delivered after the next start.");
+    puts(
+        "usage: sealmq gateway -c FILE [-v]\n"
+        "\n"
+        "Runs a gateway: collects readings of this machine and of devices, signs and seals them,\n"
+        "and delivers them to a node; what is to be written to the chain, it writes.\n"
+        "`sealmq keygen` makes its key; the first time, an operator approves it with\n"
+        "`sealmq device approve`.\n"
+        "\n"
+        "  -c, --config FILE  its configuration (YAML; docs/operations/gateway.md)\n"
+        "      --test-config  read everything, say whether it is fine, and end\n"
+        "  -v, --verbose      log more\n"
+        "      --help         this\n"
+        "\n"
+        "SIGHUP reads the devices' passwords again. SIGTERM and SIGINT end it after what was read\n"
+        "is captured and, within 3 s, delivered; the rest is kept and delivered after the next\n"
+        "start.");
 }
 
 static int run(const char *path, bool only_test)
@@ -35,6 +37,7 @@ static int run(const char *path, bool only_test)
     if (crypto_init() != 0)
         return cli_fail(ME, EX_OSERR, "the cryptographic library cannot be used");
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error like a full disk */
     int error = runner_new(path, &runner, why, sizeof why);
     if (error != 0)
         return cli_fail(ME, cli_status_of(error), "%s", why);

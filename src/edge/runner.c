@@ -385,8 +385,9 @@ static int make_loop(struct runner *runner)
     uv_prepare_init(&runner->loop, &runner->settle);
     uv_signal_init(&runner->loop, &runner->on_term);
     uv_signal_init(&runner->loop, &runner->on_int);
+    uv_signal_init(&runner->loop, &runner->on_hup);
     runner->tick.data = runner->second.data = runner->drain.data = runner;
-    runner->settle.data = runner->on_term.data = runner->on_int.data = runner;
+    runner->settle.data = runner->on_term.data = runner->on_int.data = runner->on_hup.data = runner;
     const struct intake_options intake = {
         .loop = &runner->loop, .context = runner, .take = on_parcel};
     return intake_new(&intake, &runner->intake);
@@ -450,6 +451,11 @@ static void on_drain(uv_timer_t *timer)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct runner *runner = handle->data;
+    if (number == SIGHUP) {
+        for (unsigned i = 0; i < GATEWAY_SOURCES_MAX; i++)
+            source_mqtt_reload(runner->mqtt[i]);
+        return;
+    }
     if (runner->is_draining) {
         uv_stop(&runner->loop);
         return;
@@ -472,6 +478,7 @@ int runner_run(struct runner *runner)
     uv_prepare_start(&runner->settle, on_settle);
     uv_signal_start(&runner->on_term, on_signal, SIGTERM);
     uv_signal_start(&runner->on_int, on_signal, SIGINT);
+    uv_signal_start(&runner->on_hup, on_signal, SIGHUP);
     int error = start_sources(runner);
     if (error != 0) {
         log_error(ME, "a source cannot be started: %s", sealmq_error_text(error));
@@ -492,6 +499,7 @@ static void close_loop(struct runner *runner)
         (uv_handle_t *)&runner->tick,    (uv_handle_t *)&runner->second,
         (uv_handle_t *)&runner->drain,   (uv_handle_t *)&runner->settle,
         (uv_handle_t *)&runner->on_term, (uv_handle_t *)&runner->on_int,
+        (uv_handle_t *)&runner->on_hup,
     };
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
         uv_close(handles[i], NULL);

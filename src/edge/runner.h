@@ -17,8 +17,9 @@ struct runner;
  * _DENIED, _CONFLICT, _CORRUPT, _BUSY, _FULL, _NOMEM. */
 SEALMQ_MUST_CHECK int runner_new(const char *config_path, struct runner **out, char *why,
                                  size_t why_size);
-/* Runs until SIGTERM or SIGINT. Then no more readings are taken; what waits is captured and, for at
- * most three seconds or until the next signal, delivered; the rest stays in the outbox. Once. */
+/* Runs until SIGTERM or SIGINT; SIGHUP reads the devices' passwords anew. At the end no more
+ * readings are taken; what waits is captured and, for at most three seconds or until the next
+ * signal, delivered; the rest stays in the outbox. Once. */
 SEALMQ_MUST_CHECK int runner_run(struct runner *runner);
 void runner_free(struct runner *runner); /* NULL is allowed */
 

@@ -37,7 +37,7 @@ struct runner {
     uv_timer_t second; /* status, retries, the watch */
     uv_timer_t drain;
     uv_prepare_t settle; /* before the loop waits: commit, send, answer */
-    uv_signal_t on_term, on_int;
+    uv_signal_t on_term, on_int, on_hup;
     bool is_draining;
     uint64_t drain_until_ms;
 

@@ -20,13 +20,15 @@
 struct source_mqtt {
     struct intake *intake;
     struct net_server *server;
-    struct passwords *passwords; /* NULL: anonymous */
+    bool is_anonymous;
+    char passwords_path[PATH_SIZE];
     char address[64];
     bool is_running;
     /* of the worker */
     struct net_worker *worker;
     struct password_checker *checker;
-    uint64_t second; /* of the log limit */
+    struct passwords *passwords; /* until the worker starts, the maker's; NULL: anonymous */
+    uint64_t second;             /* of the log limit */
     unsigned lines, lines_left_out;
     /* read by other threads */
     atomic_uint_fast64_t messages, readings_taken, refused;
@@ -200,7 +202,7 @@ static void on_authenticate(void *worker_context, const struct broker_auth_reque
 {
     struct source_mqtt *source = worker_context;
     const struct bytes nobody = {0};
-    if (source->passwords == NULL) {
+    if (source->is_anonymous) {
         grant(source, request->conn, MQTT_REASON_SUCCESS, NULL, nobody);
         return;
     }
@@ -297,9 +299,13 @@ int source_mqtt_new(const struct source_mqtt_options *options, struct source_mqt
     };
     broker_limits_default(&server.limits);
     server.limits.packet_bytes = PACKET_BYTES;
-    int error = options->passwords_path != NULL
-                    ? read_passwords(options->passwords_path, &source->passwords, why, why_size)
-                    : 0;
+    source->is_anonymous = options->passwords_path == NULL;
+    int error = 0;
+    if (!source->is_anonymous) {
+        snprintf(source->passwords_path, sizeof source->passwords_path, "%s",
+                 options->passwords_path);
+        error = read_passwords(source->passwords_path, &source->passwords, why, why_size);
+    }
     if (error == 0)
         error = net_server_new(&server, &source->server, why, why_size);
     if (error != 0) {
@@ -319,8 +325,33 @@ int source_mqtt_start(struct source_mqtt *source)
     bool is_v6 = strchr(source->address, ':') != NULL;
     log_info(ME, "devices may connect to %s%s%s:%u, %s", is_v6 ? "[" : "", source->address,
              is_v6 ? "]" : "", net_server_port(source->server, 0),
-             source->passwords != NULL ? "with a password" : "without a password");
+             source->is_anonymous ? "without a password" : "with a password");
     return 0;
+}
+
+static void take_passwords(void *worker_context, void *arg)
+{
+    struct source_mqtt *source = worker_context;
+    passwords_unref(source->passwords);
+    source->passwords = arg;
+}
+
+void source_mqtt_reload(struct source_mqtt *source)
+{
+    struct passwords *passwords;
+    char why[512] = "";
+    if (source == NULL || !source->is_running || source->is_anonymous)
+        return;
+    int error = read_passwords(source->passwords_path, &passwords, why, sizeof why);
+    if (error != 0) {
+        log_error(ME, "not reloaded, the old passwords stay: %s",
+                  why[0] != '\0' ? why : sealmq_error_text(error));
+        return;
+    }
+    if (net_worker_post(source->worker, take_passwords, passwords) != 0)
+        passwords_unref(passwords);
+    else
+        log_info(ME, "%s: read again", source->passwords_path);
 }
 
 void source_mqtt_stop(struct source_mqtt *source)

@@ -23,6 +23,8 @@ struct source_mqtt_options {
 SEALMQ_MUST_CHECK int source_mqtt_new(const struct source_mqtt_options *options,
                                       struct source_mqtt **out, char *why, size_t why_size);
 SEALMQ_MUST_CHECK int source_mqtt_start(struct source_mqtt *source);
+/* Reads the passwords anew; the old ones stay when the new ones are bad. NULL is allowed. */
+void source_mqtt_reload(struct source_mqtt *source);
 /* Says goodbye to the clients and ends the thread: nothing is posted from here on. NULL is allowed,
  * below too. */
 void source_mqtt_stop(struct source_mqtt *source);
