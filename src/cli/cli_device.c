@@ -20,6 +20,8 @@ static void print_help(void)
         "\n"
         "list shows the gateways that are registered on the chain (active, revoked) and those\n"
         "that have announced themselves and wait (pending), with the fingerprints of their keys.\n"
+        "An id that was announced with different keys is contested: it is listed with each of\n"
+        "them, and approved only with the fingerprint that its own machine shows.\n"
         "approve registers a pending gateway's key, revoke ends it; both are written to the chain\n"
         "under the operator's key, and hold on every node from the next block on.\n"
         "\n" ADMIN_HELP "      --fingerprint F approve only the key with this fingerprint\n"
@@ -71,7 +73,7 @@ static int list(struct admin *admin, struct wish *wish)
             puts("no gateway is registered, and none waits");
         cJSON_ArrayForEach(device, devices)
         {
-            printf("%-8s %-32s %s\n", text_of(device, "status"), text_of(device, "id"),
+            printf("%-9s %-32s %s\n", text_of(device, "status"), text_of(device, "id"),
                    text_of(device, "fingerprint"));
         }
     }
@@ -80,51 +82,89 @@ static int list(struct admin *admin, struct wish *wish)
     return error;
 }
 
+static bool is_waiting(const cJSON *device)
+{
+    return strcmp(text_of(device, "status"), "pending") == 0 ||
+           strcmp(text_of(device, "status"), "contested") == 0;
+}
+
+/* Which of what the node lists under the id is meant: among keys that wait, the one that bears the
+ * fingerprint asked for; where there are several, nothing else tells the right one. */
+static int choose(const cJSON *devices, struct wish *wish, const cJSON **chosen)
+{
+    const cJSON *device, *found = NULL, *match = NULL;
+    size_t waiting = 0;
+    cJSON_ArrayForEach(device, devices)
+    {
+        if (strcmp(text_of(device, "id"), wish->id) != 0)
+            continue;
+        found = device;
+        if (!is_waiting(device))
+            continue;
+        waiting++;
+        if (wish->fingerprint == NULL ||
+            strcmp(wish->fingerprint, text_of(device, "fingerprint")) == 0)
+            match = device;
+    }
+    if (found == NULL) {
+        snprintf(wish->why, sizeof wish->why,
+                 "%s has not announced itself to this node: start it first, and look at "
+                 "`sealmq device list`",
+                 wish->id);
+        return SEALMQ_E_NOTFOUND;
+    }
+    if (strcmp(text_of(found, "status"), "active") == 0) {
+        snprintf(wish->why, sizeof wish->why, "%s is registered already, key %s", wish->id,
+                 text_of(found, "fingerprint"));
+        return SEALMQ_E_EXISTS;
+    }
+    if (waiting == 0) {
+        snprintf(wish->why, sizeof wish->why, "%s is revoked, and has not announced a key since",
+                 wish->id);
+        return SEALMQ_E_REVOKED;
+    }
+    if (wish->fingerprint == NULL && waiting > 1) {
+        snprintf(wish->why, sizeof wish->why,
+                 "%s was announced with %zu different keys: say which one is right with "
+                 "--fingerprint",
+                 wish->id, waiting);
+        return SEALMQ_E_DENIED;
+    }
+    if (match == NULL) {
+        snprintf(wish->why, sizeof wish->why, "%s has announced key %s, not %s", wish->id,
+                 text_of(found, "fingerprint"), wish->fingerprint);
+        return SEALMQ_E_DENIED;
+    }
+    *chosen = match;
+    return 0;
+}
+
 /* The announced key of a pending gateway. */
 static int find_pending(struct admin *admin, struct wish *wish, struct public_key *key)
 {
     struct buf answer = {0};
     cJSON *json;
-    const cJSON *devices = NULL, *device, *found = NULL;
+    const cJSON *devices = NULL, *chosen = NULL;
     int error = ask_devices(admin, wish, &answer, &json, &devices);
-    if (error == 0) {
-        cJSON_ArrayForEach(device, devices)
-        {
-            if (strcmp(text_of(device, "id"), wish->id) == 0)
-                found = device;
-        }
-        if (found == NULL) {
-            error = SEALMQ_E_NOTFOUND;
-            snprintf(wish->why, sizeof wish->why,
-                     "%s has not announced itself to this node: start it first, and look at "
-                     "`sealmq device list`",
-                     wish->id);
-        } else if (strcmp(text_of(found, "status"), "active") == 0) {
-            error = SEALMQ_E_EXISTS;
-            snprintf(wish->why, sizeof wish->why, "%s is registered already, key %s", wish->id,
-                     text_of(found, "fingerprint"));
-        } else if (strcmp(text_of(found, "status"), "pending") != 0) {
-            error = SEALMQ_E_REVOKED;
-            snprintf(wish->why, sizeof wish->why,
-                     "%s is revoked, and has not announced a key since", wish->id);
-        } else if (json_member_base64(found, "key", key->b, PUBLIC_KEY_SIZE, NULL) != 0) {
-            error = SEALMQ_E_PARSE;
-            snprintf(wish->why, sizeof wish->why, "the node's answer cannot be read");
-        }
+    if (error == 0)
+        error = choose(devices, wish, &chosen);
+    if (error == 0 && json_member_base64(chosen, "key", key->b, PUBLIC_KEY_SIZE, NULL) != 0) {
+        error = SEALMQ_E_PARSE;
+        snprintf(wish->why, sizeof wish->why, "the node's answer cannot be read");
     }
     cJSON_Delete(json);
     buf_close(&answer);
     return error;
 }
 
+/* The fingerprint in the answer is the node's word; what counts is the key's own. */
 static int check_fingerprint(struct wish *wish, const struct public_key *key)
 {
     char fingerprint[FINGERPRINT_MAX];
     public_key_fingerprint(key, fingerprint);
     if (wish->fingerprint == NULL || strcmp(wish->fingerprint, fingerprint) == 0)
         return 0;
-    snprintf(wish->why, sizeof wish->why, "%s has announced key %s, not %s", wish->id, fingerprint,
-             wish->fingerprint);
+    snprintf(wish->why, sizeof wish->why, "the node gives key %s for %s", fingerprint, wish->id);
     return SEALMQ_E_DENIED;
 }
 

@@ -19,15 +19,15 @@ static int take(struct node *node, const struct broker_publish *in)
     if (!is_passed_on && !bytes_equal(bytes_str(pending.id), in->client_id))
         return SEALMQ_E_DENIED;
     bool is_new;
-    error = registry_announce(node->registry, &pending, &is_new);
+    error = registry_announce(node->registry, &pending, is_passed_on, &is_new);
     if (error == SEALMQ_E_EXISTS)
         return 0; /* a registered gateway may say its key again */
     if (error != 0 || !is_new)
         return error;
     char fingerprint[FINGERPRINT_MAX];
     public_key_fingerprint(&pending.key, fingerprint);
-    log_info(COMPONENT, "%s waits for approval, key %s (sealmq device approve %s)", pending.id,
-             fingerprint, pending.id);
+    log_info(COMPONENT, "%s waits for approval, key %s (sealmq device approve %s --fingerprint %s)",
+             pending.id, fingerprint, pending.id, fingerprint);
     return is_passed_on ? 0 : agreement_announce(node->agreement, in->payload);
 }
 
@@ -42,7 +42,9 @@ enum broker_verdict node_announced(struct node_worker *worker, const struct brok
     *reason = error == 0                    ? MQTT_REASON_SUCCESS
               : error == SEALMQ_E_DENIED    ? MQTT_REASON_NOT_AUTHORIZED
               : error == SEALMQ_E_SIGNATURE ? MQTT_REASON_NOT_AUTHORIZED
-              : error == SEALMQ_E_BUSY      ? MQTT_REASON_SERVER_BUSY
+              : error == SEALMQ_E_BUSY      ? MQTT_REASON_QUOTA_EXCEEDED
+              : error == SEALMQ_E_FULL      ? MQTT_REASON_QUOTA_EXCEEDED
+              : error == SEALMQ_E_NOMEM     ? MQTT_REASON_QUOTA_EXCEEDED
                                             : MQTT_REASON_PAYLOAD_FORMAT_INVALID;
     return BROKER_TAKEN;
 }

@@ -151,7 +151,8 @@ static int answer_devices(struct node *node, struct buf *json)
     buf_append_cstr(json, "{\"devices\":[");
     registry_each(node->registry, append_registered, json);
     for (size_t i = 0; i < n; i++)
-        append_device(json, pending[i].id, "pending", &pending[i].key);
+        append_device(json, pending[i].id, pending[i].is_contested ? "contested" : "pending",
+                      &pending[i].key);
     buf_append_cstr(json, "]}");
     free(pending);
     return 0;

@@ -2,6 +2,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+
+/* A failed HASH_ADD leaves hh.tbl NULL instead of ending the program. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 struct known {
@@ -9,8 +12,15 @@ struct known {
     UT_hash_handle hh;
 };
 
+struct announced_key {
+    struct public_key key;
+    int64_t since_us;
+};
+
 struct waiting {
-    struct registry_pending pending;
+    char id[ID_MAX + 1];
+    struct announced_key keys[REGISTRY_KEYS_MAX]; /* oldest first */
+    size_t key_count;                             /* at least 1 */
     UT_hash_handle hh; /* uthash keeps the order of adding: the oldest is first */
 };
 
@@ -18,6 +28,8 @@ struct registry {
     pthread_rwlock_t lock;
     struct known *known;
     struct waiting *waiting;
+    unsigned news;   /* that clients may still make at once */
+    int64_t news_us; /* as of when */
 };
 
 int registry_new(struct registry **out)
@@ -29,6 +41,7 @@ int registry_new(struct registry **out)
         free(registry);
         return SEALMQ_E_NOMEM;
     }
+    registry->news = REGISTRY_NEWS_BURST;
     *out = registry;
     return 0;
 }
@@ -74,19 +87,28 @@ static void waiting_remove(struct registry *registry, struct waiting *waiting)
     free(waiting);
 }
 
+static int known_add(struct registry *registry, const struct registry_entry *entry)
+{
+    struct known *known = calloc(1, sizeof *known);
+    if (known == NULL)
+        return SEALMQ_E_NOMEM;
+    known->entry = *entry;
+    HASH_ADD(hh, registry->known, entry.id, (unsigned)strlen(known->entry.id), known);
+    if (known->hh.tbl != NULL)
+        return 0;
+    free(known);
+    return SEALMQ_E_NOMEM;
+}
+
 int registry_set(struct registry *registry, const struct registry_entry *entry)
 {
     int error = 0;
     pthread_rwlock_wrlock(&registry->lock);
     struct known *known = known_find(registry, bytes_str(entry->id));
-    if (known != NULL) {
+    if (known != NULL)
         known->entry = *entry;
-    } else if ((known = calloc(1, sizeof *known)) != NULL) {
-        known->entry = *entry;
-        HASH_ADD(hh, registry->known, entry.id, (unsigned)strlen(known->entry.id), known);
-    } else {
-        error = SEALMQ_E_NOMEM;
-    }
+    else
+        error = known_add(registry, entry);
     if (error == 0)
         waiting_remove(registry, waiting_find(registry, entry->id));
     pthread_rwlock_unlock(&registry->lock);
@@ -112,52 +134,121 @@ void registry_each(struct registry *registry,
     pthread_rwlock_unlock(&registry->lock);
 }
 
+/* Takes a piece of news out of what clients may make, if there is one left. */
+static bool take_news(struct registry *registry, int64_t now_us)
+{
+    int64_t passed = (now_us - registry->news_us) / REGISTRY_NEWS_INTERVAL_US;
+    if (passed < 0 || passed >= REGISTRY_NEWS_BURST) {
+        /* A clock that was set back earns nothing, and costs nothing either. */
+        registry->news = passed < 0 ? registry->news : REGISTRY_NEWS_BURST;
+        registry->news_us = now_us;
+    } else {
+        unsigned room = REGISTRY_NEWS_BURST - registry->news;
+        registry->news += (unsigned)passed < room ? (unsigned)passed : room;
+        registry->news_us += passed * REGISTRY_NEWS_INTERVAL_US;
+    }
+    if (registry->news == 0)
+        return false;
+    registry->news--;
+    return true;
+}
+
+static bool is_old(const struct announced_key *key, int64_t now_us)
+{
+    return now_us - key->since_us >= REGISTRY_SAFE_US;
+}
+
+/* Another key for an id that waits. When there is no place for it, the oldest of those that came
+ * after the first one makes room. */
+static int contest(struct waiting *waiting, const struct announced_key *key)
+{
+    if (waiting->key_count == REGISTRY_KEYS_MAX) {
+        if (!is_old(&waiting->keys[1], key->since_us))
+            return SEALMQ_E_FULL;
+        waiting->key_count--;
+        memmove(&waiting->keys[1], &waiting->keys[2],
+                (waiting->key_count - 1) * sizeof waiting->keys[0]);
+    }
+    waiting->keys[waiting->key_count++] = *key;
+    return 0;
+}
+
+static int wait_anew(struct registry *registry, const char *id, const struct announced_key *key)
+{
+    if (HASH_COUNT(registry->waiting) >= REGISTRY_PENDING_MAX) {
+        if (!is_old(&registry->waiting->keys[0], key->since_us))
+            return SEALMQ_E_FULL;
+        waiting_remove(registry, registry->waiting);
+    }
+    struct waiting *waiting = calloc(1, sizeof *waiting);
+    if (waiting == NULL)
+        return SEALMQ_E_NOMEM;
+    memcpy(waiting->id, id, sizeof waiting->id);
+    waiting->keys[0] = *key;
+    waiting->key_count = 1;
+    HASH_ADD_STR(registry->waiting, id, waiting);
+    if (waiting->hh.tbl != NULL)
+        return 0;
+    free(waiting);
+    return SEALMQ_E_NOMEM;
+}
+
 static int announce_locked(struct registry *registry, const struct registry_pending *pending,
-                           bool *is_new)
+                           bool is_passed_on, bool *is_new)
 {
     const struct known *known = known_find(registry, bytes_str(pending->id));
     if (known != NULL && !known->entry.is_revoked)
         return SEALMQ_E_EXISTS;
     struct waiting *waiting = waiting_find(registry, pending->id);
-    if (waiting != NULL) {
-        *is_new = memcmp(&waiting->pending.key, &pending->key, sizeof pending->key) != 0;
-        if (*is_new)
-            waiting->pending = *pending;
-        return 0;
+    for (size_t i = 0; waiting != NULL && i < waiting->key_count; i++) {
+        if (memcmp(&waiting->keys[i].key, &pending->key, sizeof pending->key) == 0)
+            return 0;
     }
-    if (HASH_COUNT(registry->waiting) >= REGISTRY_PENDING_MAX)
-        waiting_remove(registry, registry->waiting);
-    waiting = calloc(1, sizeof *waiting);
-    if (waiting == NULL)
-        return SEALMQ_E_NOMEM;
-    waiting->pending = *pending;
-    HASH_ADD_STR(registry->waiting, pending.id, waiting);
-    *is_new = true;
-    return 0;
+    if (!is_passed_on && !take_news(registry, pending->since_us))
+        return SEALMQ_E_BUSY;
+    const struct announced_key key = {pending->key, pending->since_us};
+    int error = waiting != NULL ? contest(waiting, &key) : wait_anew(registry, pending->id, &key);
+    *is_new = error == 0;
+    return error;
 }
 
 int registry_announce(struct registry *registry, const struct registry_pending *pending,
-                      bool *is_new)
+                      bool is_passed_on, bool *is_new)
 {
     *is_new = false;
     pthread_rwlock_wrlock(&registry->lock);
-    int error = announce_locked(registry, pending, is_new);
+    int error = announce_locked(registry, pending, is_passed_on, is_new);
     pthread_rwlock_unlock(&registry->lock);
     return error;
+}
+
+static size_t list_keys(const struct waiting *waiting, struct registry_pending *out)
+{
+    for (size_t i = 0; i < waiting->key_count; i++) {
+        out[i] = (struct registry_pending){
+            .key = waiting->keys[i].key,
+            .since_us = waiting->keys[i].since_us,
+            .is_contested = waiting->key_count > 1,
+        };
+        memcpy(out[i].id, waiting->id, sizeof out[i].id);
+    }
+    return waiting->key_count;
 }
 
 int registry_pending_list(struct registry *registry, struct registry_pending **out, size_t *n)
 {
     int error = 0;
+    size_t count = 0;
     *out = NULL;
     *n = 0;
     pthread_rwlock_rdlock(&registry->lock);
-    size_t count = HASH_COUNT(registry->waiting);
+    for (const struct waiting *w = registry->waiting; w != NULL; w = w->hh.next)
+        count += w->key_count;
     if (count != 0 && (*out = calloc(count, sizeof **out)) == NULL)
         error = SEALMQ_E_NOMEM;
     if (error == 0) {
         for (const struct waiting *w = registry->waiting; w != NULL; w = w->hh.next)
-            (*out)[(*n)++] = w->pending;
+            *n += list_keys(w, *out + *n);
     }
     pthread_rwlock_unlock(&registry->lock);
     return error;

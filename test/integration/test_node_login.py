@@ -340,6 +340,25 @@ def test_an_announced_id_waits_on_every_node_and_is_registered_on_every_node(nod
             client.agree()
 
 
+def test_an_id_that_two_keys_announce_is_contested_and_approved_by_fingerprint_only(node):
+    """Whoever comes first must not get the id for it, nor may whoever comes last."""
+    first, second = node.identity('plant-b/contested'), node.identity('plant-b/contested')
+    for stranger in first, second:
+        with node.connect(stranger) as client:
+            client.announce()
+            client.announce()  # again: no news
+    listed = node.sealmq('device', 'list').stdout
+    for stranger in first, second:
+        assert re.search(rf'^contested +{stranger.id} +{re.escape(stranger.fingerprint)}$', listed, re.M)
+    result = node.sealmq('device', 'approve', first.id)
+    assert result.returncode == 77
+    assert 'different keys' in result.stderr and '--fingerprint' in result.stderr
+    result = node.sealmq('device', 'approve', first.id, '--fingerprint', second.fingerprint)
+    assert result.returncode == 0, result.stderr
+    assert node.devices()[first.id]['status'] == 'active'
+    assert node.devices()[first.id]['fingerprint'] == second.fingerprint
+
+
 def test_the_list_of_members_is_retained_for_gateways(node, gateway):
     with login(node, gateway, gateway.token('node/a')) as client:
         client.subscribe('chain/plant/nodes', 1)
