@@ -7,6 +7,7 @@
 
 #include "ledger/note.h"
 #include "store/audit_leaves.h"
+#include "store/audit_locate.h"
 #include "store/blocks_int.h"
 #include "store/history_int.h"
 #include "store/store_int.h"
@@ -43,6 +44,7 @@ struct audit {
     bool has_leaf;
     struct hash *hashes; /* of a report's head and rows */
     size_t hash_capacity;
+    struct audit_located located;
     uint64_t reports;
 };
 
@@ -54,35 +56,9 @@ struct found {
     const struct history_stored_row *rows;
     size_t row_count;
     bool is_whole;    /* every row there once, and nothing is damaged */
-    int64_t row;      /* the one that is missing, surplus or damaged; -1 */
-    struct hash hash; /* built from what is there; zero if none can be */
+    bool has_hash;    /* one can be built from what is there */
+    struct hash hash; /* that one, or zero */
 };
-
-static void conclude(struct audit *audit, enum audit_verdict verdict, const struct found *found,
-                     const struct audit_leaf *leaf)
-{
-    audit->totals->reports[verdict]++;
-    audit->totals->rows[verdict] += found->row_count;
-    if (verdict == AUDIT_VERIFIED || verdict == AUDIT_UNANCHORED)
-        return;
-    struct audit_finding finding = {
-        .verdict = verdict,
-        .gateway = found->gateway,
-        .n = found->n,
-        .row = found->row_count == 0 ? -1 : found->row, /* all are missing, not one */
-        .rows = found->rows,
-        .row_count = found->row_count,
-        .stored = found->hash,
-    };
-    if (found->row < 0 && found->row_count == 1)
-        finding.row = found->rows[0].number;
-    if (leaf != NULL) {
-        finding.expected = leaf->report;
-        finding.height = leaf->height;
-    }
-    if (audit->options->finding != NULL)
-        audit->options->finding(audit->options->context, &finding);
-}
 
 /* ---- hashes ---- */
 
@@ -98,19 +74,13 @@ static bool reserve_hashes(struct audit *audit, size_t n)
     return true;
 }
 
-/* Whether rows 0 to `want` - 1 are there, once each and undamaged; else which is not. Rows are in
- * order of their numbers. */
-static bool find_offender(const struct history_stored_row *rows, size_t count, uint32_t want,
-                          int64_t *offender)
+/* Whether rows 0 to `want` - 1 are there, once each and undamaged. Rows are in order of their
+ * numbers. */
+static bool are_all_there(const struct history_stored_row *rows, size_t count, uint32_t want)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (i < want && rows[i].number == i && !rows[i].is_damaged)
-            continue;
-        /* a gap lacks row i; else this one comes twice, or has no business here */
-        *offender = i < want && rows[i].number > i ? (int64_t)i : rows[i].number;
-        return false;
-    }
-    *offender = count < want ? (int64_t)count : -1;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].number != i || rows[i].is_damaged)
+            return false;
     return count == want;
 }
 
@@ -118,24 +88,18 @@ static bool find_offender(const struct history_stored_row *rows, size_t count, u
 static int hash_found(struct audit *audit, struct found *found)
 {
     const struct history_stored *stored = found->stored;
-    found->row = -1;
     if (stored == NULL)
         return 0;
-    found->is_whole =
-        find_offender(found->rows, found->row_count, stored->head.rows, &found->row) &&
-        !stored->is_damaged;
     if (!reserve_hashes(audit, found->row_count + 1))
         return SEALMQ_E_NOMEM;
     int error = report_head_leaf(&stored->head, &audit->hashes[0]);
-    for (size_t i = 0; error == 0 && i < found->row_count; i++) {
+    for (size_t i = 0; error == 0 && i < found->row_count; i++)
         error = row_leaf(&found->rows[i].row, &audit->hashes[i + 1]);
-        if (error != 0 && found->row < 0)
-            found->row = found->rows[i].number;
-    }
-    if (error == 0)
+    found->has_hash = error == 0; /* else it is longer than anything that was ever signed */
+    if (found->has_hash)
         report_hash(audit->hashes, found->row_count + 1, &found->hash);
-    else /* longer than anything that was ever signed */
-        found->is_whole = false;
+    found->is_whole = found->has_hash && !stored->is_damaged &&
+                      are_all_there(found->rows, found->row_count, stored->head.rows);
     return 0;
 }
 
@@ -207,6 +171,69 @@ static enum audit_verdict judge_uncovered(const struct audit *audit, const struc
     return is_signed(audit, found, &found->stored->hash) ? AUDIT_MODIFIED : AUDIT_UNSIGNED;
 }
 
+/* ---- findings ---- */
+
+/* Whether what is stored hashes to what was signed: what the chain says, or else the signature. */
+static bool has_signed_hash(const struct audit *audit, const struct found *found,
+                            const struct audit_leaf *leaf)
+{
+    if (!found->has_hash)
+        return false;
+    return leaf != NULL ? hash_equal(&found->hash, &leaf->report)
+                        : is_signed(audit, found, &found->hash);
+}
+
+/* Whether the report has no other rows. */
+static bool is_alone(const struct found *found)
+{
+    return found->row_count == 1 && (found->stored == NULL || found->stored->head.rows == 1);
+}
+
+/* The one row that the finding is about; -1. */
+static int64_t only_row(const struct audit_finding *finding, const struct found *found)
+{
+    size_t n = finding->located_count;
+    if (n == 0)
+        return is_alone(found) && !finding->is_as_signed ? (int64_t)found->rows[0].number : -1;
+    /* in order of their numbers */
+    const struct audit_row *first = &finding->located[0], *last = &finding->located[n - 1];
+    return first->number == last->number ? (int64_t)first->number : -1;
+}
+
+static int conclude(struct audit *audit, enum audit_verdict verdict, const struct found *found,
+                    const struct audit_leaf *leaf)
+{
+    audit->totals->reports[verdict]++;
+    audit->totals->rows[verdict] += found->row_count;
+    if (verdict == AUDIT_VERIFIED || verdict == AUDIT_UNANCHORED || audit->options->finding == NULL)
+        return 0;
+    struct audit_finding finding = {
+        .verdict = verdict,
+        .gateway = found->gateway,
+        .n = found->n,
+        .rows = found->rows,
+        .row_count = found->row_count,
+        .stored = found->hash,
+    };
+    if (leaf != NULL) {
+        finding.expected = leaf->report;
+        finding.height = leaf->height;
+    }
+    /* With the other verdicts it is the report as such that has no business here. */
+    if (found->stored != NULL && (verdict == AUDIT_MODIFIED || verdict == AUDIT_MISSING)) {
+        finding.is_as_signed = has_signed_hash(audit, found, leaf);
+        int error = audit_locate(found->stored, found->rows, found->row_count, finding.is_as_signed,
+                                 &audit->located);
+        if (error != 0)
+            return error;
+        finding.located = audit->located.v;
+        finding.located_count = audit->located.n;
+    }
+    finding.row = only_row(&finding, found);
+    audit->options->finding(audit->options->context, &finding);
+    return 0;
+}
+
 /* ---- both sides ---- */
 
 static int next_leaf(struct audit *audit)
@@ -219,12 +246,12 @@ static int next_leaf(struct audit *audit)
 /* The history has nothing for the next leaf. */
 static int pass_leaf(struct audit *audit)
 {
+    int error = 0;
     if (audit->leaf.kind == AUDIT_LEAF_OURS) {
-        const struct found nothing = {
-            .gateway = audit->leaf.gateway, .n = audit->leaf.n, .row = -1};
-        conclude(audit, AUDIT_MISSING, &nothing, &audit->leaf);
+        const struct found nothing = {.gateway = audit->leaf.gateway, .n = audit->leaf.n};
+        error = conclude(audit, AUDIT_MISSING, &nothing, &audit->leaf);
     }
-    return next_leaf(audit);
+    return error == 0 ? next_leaf(audit) : error;
 }
 
 static int compare_to_leaf(const struct audit *audit, const struct found *found)
@@ -246,10 +273,11 @@ static int take_report(void *context, struct bytes gateway, uint64_t n,
     if (error != 0)
         return error;
     if (audit->has_leaf && compare_to_leaf(audit, &found) == 0) {
-        conclude(audit, judge_covered(audit, &found, &audit->leaf), &found, &audit->leaf);
-        error = next_leaf(audit);
+        error = conclude(audit, judge_covered(audit, &found, &audit->leaf), &found, &audit->leaf);
+        if (error == 0)
+            error = next_leaf(audit);
     } else {
-        conclude(audit, judge_uncovered(audit, &found), &found, NULL);
+        error = conclude(audit, judge_uncovered(audit, &found), &found, NULL);
     }
     audit->reports++;
     if (audit->options->progress != NULL)
@@ -358,6 +386,7 @@ int audit_run(struct history *history, struct block_store *blocks, const struct 
     }
     audit_leaves_free(audit.leaves);
     free(audit.hashes);
+    audit_located_close(&audit.located);
     chain_free(chain);
     return error;
 }

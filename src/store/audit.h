@@ -28,15 +28,36 @@ enum audit_verdict {
 };
 const char *audit_verdict_name(enum audit_verdict verdict);
 
+enum audit_row_state {
+    AUDIT_ROW_CHANGED, /* item, unit, value or time are not the signed ones */
+    AUDIT_ROW_MISSING, /* not stored */
+    AUDIT_ROW_SURPLUS, /* stored, though the report was signed without it */
+};
+
+/* A row that is not as it was signed. */
+struct audit_row {
+    uint32_t number;
+    enum audit_row_state state;
+    const struct history_stored_row *stored; /* NULL: missing */
+};
+
 struct audit_finding {
     enum audit_verdict verdict;
     struct bytes gateway;
     uint64_t n;
-    /* The row that offends where it can be told (its item or time is no longer the signed one can
-     * only be told for a report of one row, or when rows are missing or surplus), else -1 and all
-     * rows of the report are suspect. */
+    /* The number of the row that offends, if it is one row alone (or the report's only one), else
+     * -1. */
     int64_t row;
-    const struct history_stored_row *rows; /* as stored; may be none */
+    /* Exactly the rows that offend, in order of their numbers, of a report that was MODIFIED or all
+     * of whose rows are MISSING; a number comes more than once when there are several rows of it.
+     * None where it cannot be told, and for other verdicts: then all of `rows` are suspect. Told by
+     * the report's marks, so what knew of them could hide rows from this list, but not from the
+     * verdict. */
+    const struct audit_row *located;
+    size_t located_count;
+    bool is_as_signed; /* of a MODIFIED report: its rows do hash to what was signed, and something
+                          else was changed: what is kept about it, or how a value is stored */
+    const struct history_stored_row *rows; /* all, as stored; may be none */
     size_t row_count;
     struct hash stored, expected; /* hash built from the rows; the chain's */
     uint64_t height;              /* of the block that covers n; 0: none */

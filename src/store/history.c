@@ -7,7 +7,7 @@
 static const struct db_kind history_kind = {
     .called = "a history",
     .application_id = 0x53654d48, /* "SeMH" */
-    .version = 1,
+    .version = 2,
     /* `val` has no type, so that SQLite keeps each value as it was given. */
     .schema =
         "CREATE TABLE gateways(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -16,7 +16,8 @@ static const struct db_kind history_kind = {
         " UNIQUE(device, service, name, datatype, unit));"
         "CREATE TABLE reports(gateway INTEGER, n INTEGER, topic TEXT NOT NULL, hash BLOB NOT NULL,"
         " signature BLOB NOT NULL, rows INTEGER NOT NULL, received_us INTEGER NOT NULL,"
-        " account TEXT NOT NULL, PRIMARY KEY(gateway, n)) WITHOUT ROWID;"
+        " account TEXT NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,"
+        " marks BLOB NOT NULL, PRIMARY KEY(gateway, n)) WITHOUT ROWID;"
         "CREATE TABLE rows(time_us INTEGER, gateway INTEGER, n INTEGER, row INTEGER,"
         " item INTEGER NOT NULL, val, PRIMARY KEY(time_us, gateway, n, row)) WITHOUT ROWID;"
         "CREATE TABLE totals(id INTEGER PRIMARY KEY, reports INTEGER NOT NULL,"
@@ -39,8 +40,9 @@ static const char *const history_sql[HISTORY_STATEMENTS] = {
     [HISTORY_PUT_ITEM] = "INSERT INTO items(device, service, name, datatype, unit)"
                          " VALUES(?1, ?2, ?3, ?4, ?5)",
     [HISTORY_PUT_REPORT] =
-        "INSERT INTO reports(gateway, n, topic, hash, signature, rows, received_us, account)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        "INSERT INTO reports(gateway, n, topic, hash, signature, rows, received_us, account,"
+        " first_us, last_us, marks) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        " ON CONFLICT DO NOTHING",
     [HISTORY_GET_HASH] = "SELECT hash FROM reports WHERE gateway = ?1 AND n = ?2",
     [HISTORY_PUT_ROW] = "INSERT OR REPLACE INTO rows(time_us, gateway, n, row, item, val)"
                         " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
@@ -87,6 +89,7 @@ void history_close(struct history *history)
     history_ids_clear(&history->gateways);
     history_ids_clear(&history->items);
     buf_close(&history->item_key);
+    buf_close(&history->marks);
     free(history);
 }
 

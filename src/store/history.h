@@ -1,11 +1,16 @@
 /* The history: SQLite file history.db with every report a node has acknowledged.
  *   gateways(id INTEGER PRIMARY KEY, name)  items(id INTEGER PRIMARY KEY, device, service, name,
  *   datatype, unit)  reports(gateway, n, topic, hash, signature, rows, received_us, account,
- *   PRIMARY KEY(gateway, n)) WITHOUT ROWID
+ *   first_us, last_us, marks, PRIMARY KEY(gateway, n)) WITHOUT ROWID
  *   rows(time_us, gateway, n, row, item, val, PRIMARY KEY(time_us, gateway, n, row)) WITHOUT ROWID
  *   and the view `readings` that people query.
  * A value is stored as INTEGER or REAL where its text can be made again exactly from that, else as
- * TEXT. Writing is for one thread; any other connection may read. */
+ * TEXT. Writing is for one thread; any other connection may read.
+ *
+ * Two helps are kept with each report, and neither is evidence of anything: the time of its
+ * earliest and its latest row, by which its rows are found quickly; and its `marks`, the first 4
+ * bytes of each row's leaf hash, row i at offset 4 i, by which an audit names the row that was
+ * changed. */
 #ifndef SEALMQ_STORE_HISTORY_H
 #define SEALMQ_STORE_HISTORY_H
 
@@ -18,6 +23,8 @@ enum history_mode { HISTORY_WRITE /* creates it when missing */, HISTORY_READ };
 SEALMQ_MUST_CHECK int history_open(const char *path, enum history_mode mode, struct history **out,
                                    char *why, size_t why_size);
 void history_close(struct history *history);
+
+#define HISTORY_MARK_SIZE 4 /* bytes of a row's leaf hash */
 
 struct history_report {
     struct report_head head;
@@ -56,7 +63,8 @@ struct history_stored {
     struct signature signature;
     struct bytes account;
     int64_t received_us;
-    bool is_damaged; /* a column is not what this program writes there */
+    struct bytes marks; /* as they are: of any length, empty when the column is no blob */
+    bool is_damaged;    /* a column is not what this program writes there, the helps aside */
 };
 struct history_stored_row {
     uint32_t number; /* the row's number in its report, 0 and up */
@@ -68,6 +76,12 @@ typedef int (*history_report_fn)(void *context, struct bytes gateway, uint64_t n
                                  const struct history_stored *stored,
                                  const struct history_stored_row *rows, size_t row_count);
 SEALMQ_MUST_CHECK int history_each(struct history *history, struct bytes gateway, uint64_t from,
+                                   uint64_t to, history_report_fn fn, void *context);
+/* The same for few reports of one gateway, without the pass: a report's rows are looked up between
+ * its first and last time. Should they not be as many as the report says, one pass over all rows is
+ * made for it after all. Not given are rows without a report, and rows beyond those counted whose
+ * time was changed: what asks whether anything was changed uses history_each. */
+SEALMQ_MUST_CHECK int history_find(struct history *history, struct bytes gateway, uint64_t from,
                                    uint64_t to, history_report_fn fn, void *context);
 
 #endif

@@ -80,6 +80,30 @@ static int check_report(const struct history_report *report)
     return 0;
 }
 
+/* The first and last time of the rows; 0 of no rows. */
+static void find_times(const struct history_report *report, int64_t *first, int64_t *last)
+{
+    *first = *last = report->head.rows == 0 ? 0 : report->rows[0].time_us;
+    for (uint32_t i = 1; i < report->head.rows; i++) {
+        int64_t at = report->rows[i].time_us;
+        *first = at < *first ? at : *first;
+        *last = at > *last ? at : *last;
+    }
+}
+
+static int make_marks(const struct history_report *report, struct buf *out)
+{
+    buf_reset(out);
+    for (uint32_t i = 0; i < report->head.rows; i++) {
+        struct hash leaf;
+        int error = row_leaf(&report->rows[i], &leaf);
+        if (error != 0)
+            return error;
+        buf_append(out, leaf.b, HISTORY_MARK_SIZE);
+    }
+    return buf_status(out);
+}
+
 /* Whether the report that is there has the same hash. */
 static int compare_hash(struct history *history, uint64_t gateway, uint64_t n,
                         const struct hash *hash, struct hash *recorded)
@@ -104,6 +128,11 @@ static int put_report(struct history *history, uint64_t gateway,
                       const struct history_report *report, struct hash *recorded)
 {
     sqlite3_stmt *put = history->statements[HISTORY_PUT_REPORT];
+    int64_t first_us, last_us;
+    int error = make_marks(report, &history->marks);
+    if (error != 0)
+        return error;
+    find_times(report, &first_us, &last_us);
     db_bind_u64(put, 1, gateway);
     db_bind_u64(put, 2, report->head.n);
     db_bind_text(put, 3, report->head.topic);
@@ -112,7 +141,10 @@ static int put_report(struct history *history, uint64_t gateway,
     db_bind_u64(put, 6, report->head.rows);
     sqlite3_bind_int64(put, 7, report->received_us);
     db_bind_text(put, 8, report->account);
-    int error = db_run(put);
+    sqlite3_bind_int64(put, 9, first_us);
+    sqlite3_bind_int64(put, 10, last_us);
+    db_bind_blob(put, 11, buf_bytes(&history->marks));
+    error = db_run(put);
     if (error == 0 && sqlite3_changes(history->db) == 0)
         error = compare_hash(history, gateway, report->head.n, &report->hash, recorded);
     return error;

@@ -1,5 +1,6 @@
 /* Reading the history back: the reports in the order of their key, the rows sorted into the same
- * order by SQLite, and the two merged. Nothing in the file is believed to be what we wrote. */
+ * order by SQLite, and the two merged; or few reports, each with its rows looked up. Nothing in the
+ * file is believed to be what we wrote. */
 #include "store/history_int.h"
 
 #include <stdlib.h>
@@ -17,9 +18,13 @@
     " AND typeof(" table ".n) = 'integer' AND " table ".n > 0"
 #define REPORT_COLUMNS                                                                             \
     "reports.topic, reports.hash, reports.signature, reports.rows,"                                \
-    " reports.received_us, reports.account"
+    " reports.received_us, reports.account, reports.marks"
+/* what is found by a report's times and what all rows are searched for, alike */
+#define ROW_COLUMNS "rows.n, rows.row, rows.time_us, rows.item, rows.val"
+/* numbers that are none last: they are given as the highest one */
+#define ROW_ORDER   "rows.row < 0, rows.row, rows.time_us"
 
-enum { REPORTS, STRAY_REPORTS, ROWS, ITEM, STATEMENTS };
+enum { REPORTS, STRAY_REPORTS, ROWS, ITEM, FIND_REPORTS, FIND_ROWS, STATEMENTS };
 static const char *const each_sql[STATEMENTS] = {
     [REPORTS] =
         "SELECT gateways.name, reports.n, " REPORT_COLUMNS
@@ -28,13 +33,19 @@ static const char *const each_sql[STATEMENTS] = {
                        " ORDER BY gateways.name, reports.n",
     [STRAY_REPORTS] = "SELECT NULL, reports.n, " REPORT_COLUMNS " FROM reports"
                       " LEFT JOIN gateways ON " KNOWN("reports") " WHERE gateways.id IS NULL",
-    [ROWS] = "SELECT gateways.name, rows.n, rows.row, rows.time_us, rows.item, rows.val"
-             " FROM rows LEFT JOIN gateways ON " KNOWN(
-                 "rows") " WHERE (?1 = '' AND ?2 = 0 AND gateways.id IS NULL)"
-                         " OR (gateways.id IS NOT NULL AND (?1 = '' OR gateways.name = ?1)"
-                         " AND rows.n BETWEEN ?2 AND ?3)"
-                         " ORDER BY gateways.name, rows.n, rows.row, rows.time_us",
+    [ROWS] = "SELECT gateways.name, " ROW_COLUMNS " FROM rows LEFT JOIN gateways ON " KNOWN(
+        "rows") " WHERE (?1 = '' AND ?2 = 0 AND gateways.id IS NULL)"
+                " OR (gateways.id IS NOT NULL AND (?1 = '' OR gateways.name = ?1)"
+                " AND rows.n BETWEEN ?2 AND ?3)"
+                " ORDER BY gateways.name, rows.n, " ROW_ORDER,
     [ITEM] = "SELECT device, service, name, datatype, unit FROM items WHERE id = ?1",
+    [FIND_REPORTS] =
+        "SELECT gateways.name, reports.n, " REPORT_COLUMNS
+        ", reports.gateway, reports.first_us, reports.last_us FROM gateways CROSS JOIN reports "
+        "ON " KNOWN("reports") " WHERE gateways.name = ?1 AND reports.n BETWEEN ?2 AND ?3"
+                               " ORDER BY reports.n",
+    [FIND_ROWS] = "SELECT NULL, " ROW_COLUMNS " FROM rows WHERE time_us BETWEEN ?1 AND ?2"
+                  " AND gateway = ?3 AND n = ?4 ORDER BY " ROW_ORDER,
 };
 
 struct item_entry {
@@ -192,10 +203,9 @@ static int read_value(sqlite3_stmt *rows, int at, enum datatype datatype,
     return 0;
 }
 
-/* Takes the row under the cursor. */
-static int take_row(struct each *each)
+/* Takes the row under the cursor `rows`. */
+static int take_row(struct each *each, sqlite3_stmt *rows)
 {
-    sqlite3_stmt *rows = each->statements[ROWS];
     struct item_entry *item;
     if (!reserve_row(each))
         return SEALMQ_E_NOMEM;
@@ -263,6 +273,8 @@ static void read_stored(sqlite3_stmt *reports, struct bytes gateway, uint64_t n,
     is_good &= db_column_u64(reports, 5, &rows) == 0 && rows <= UINT32_MAX;
     is_good &= sqlite3_column_type(reports, 6) == SQLITE_INTEGER;
     is_good &= db_column_text(reports, 7, &out->account) == 0;
+    if (db_column_blob(reports, 8, &out->marks) != 0)
+        out->marks = (struct bytes){0};
     out->head.rows = rows <= UINT32_MAX ? (uint32_t)rows : UINT32_MAX;
     out->received_us = sqlite3_column_int64(reports, 6);
     out->is_damaged = !is_good;
@@ -291,7 +303,7 @@ static int give_strays(struct each *each)
     if (error == 0 && end != SEALMQ_E_NOTFOUND)
         error = end;
     while (error == 0 && each->at_row && sqlite3_column_type(rows, 0) == SQLITE_NULL) {
-        error = take_row(each);
+        error = take_row(each, rows);
         if (error == 0)
             error = give(each, (struct bytes){0}, 0, NULL);
         if (error == 0)
@@ -329,7 +341,7 @@ static int take_rows(struct each *each, const struct key *key)
         if (error != 0 || compare_keys(&at, key) != 0)
             return error;
         if (each->row_count <= REPORT_ROWS_MAX)
-            error = take_row(each);
+            error = take_row(each, rows);
         if (error == 0)
             error = move(rows, &each->at_row);
     }
@@ -365,16 +377,18 @@ static int give_next(struct each *each, struct buf *name)
     return error == 0 ? move(reports, &each->at_report) : error;
 }
 
+static void bind_range(sqlite3_stmt *statement, struct bytes gateway, uint64_t from, uint64_t to)
+{
+    db_bind_text(statement, 1, gateway);
+    db_bind_u64(statement, 2, from);
+    db_bind_u64(statement, 3, to < INT64_MAX ? to : INT64_MAX);
+}
+
 static int walk(struct each *each, struct bytes gateway, uint64_t from, uint64_t to)
 {
     struct buf name = {0};
-    for (int i = REPORTS; i <= ROWS; i++) {
-        if (i == STRAY_REPORTS)
-            continue;
-        db_bind_text(each->statements[i], 1, gateway);
-        db_bind_u64(each->statements[i], 2, from);
-        db_bind_u64(each->statements[i], 3, to < INT64_MAX ? to : INT64_MAX);
-    }
+    bind_range(each->statements[REPORTS], gateway, from, to);
+    bind_range(each->statements[ROWS], gateway, from, to);
     int error = move(each->statements[REPORTS], &each->at_report);
     if (error == 0)
         error = move(each->statements[ROWS], &each->at_row);
@@ -386,8 +400,61 @@ static int walk(struct each *each, struct bytes gateway, uint64_t from, uint64_t
     return error;
 }
 
-int history_each(struct history *history, struct bytes gateway, uint64_t from, uint64_t to,
-                 history_report_fn fn, void *context)
+/* ---- few of them ---- */
+
+/* Takes all that a statement gives. */
+static int take_all(struct each *each, sqlite3_stmt *rows)
+{
+    int error = 0, end = 0;
+    while (error == 0 && each->row_count <= REPORT_ROWS_MAX && (end = db_next(rows)) == 0)
+        error = take_row(each, rows);
+    sqlite3_reset(rows);
+    return error != 0 || end == SEALMQ_E_NOTFOUND ? error : end;
+}
+
+/* The report under the cursor. Its times are a help and may be wrong, or its rows have others: then
+ * all rows are searched. */
+static int find_rows(struct each *each, const struct history_stored *stored)
+{
+    sqlite3_stmt *reports = each->statements[FIND_REPORTS], *find = each->statements[FIND_ROWS];
+    sqlite3_bind_int64(find, 1, sqlite3_column_int64(reports, 10));
+    sqlite3_bind_int64(find, 2, sqlite3_column_int64(reports, 11));
+    sqlite3_bind_int64(find, 3, sqlite3_column_int64(reports, 9));
+    db_bind_u64(find, 4, stored->head.n);
+    int error = take_all(each, find);
+    if (error != 0 || each->row_count == stored->head.rows)
+        return error;
+    each->row_count = 0;
+    buf_reset(&each->values);
+    bind_range(each->statements[ROWS], stored->head.gateway, stored->head.n, stored->head.n);
+    return take_all(each, each->statements[ROWS]);
+}
+
+static int find(struct each *each, struct bytes gateway, uint64_t from, uint64_t to)
+{
+    sqlite3_stmt *reports = each->statements[FIND_REPORTS];
+    bind_range(reports, gateway, from, to);
+    int error = move(reports, &each->at_report);
+    while (error == 0 && each->at_report) {
+        struct key key;
+        struct history_stored stored;
+        error = read_key(reports, &key);
+        if (error != 0)
+            break;
+        read_stored(reports, key.gateway, key.n, &stored);
+        error = find_rows(each, &stored);
+        if (error == 0)
+            error = give(each, key.gateway, key.n, &stored);
+        if (error == 0)
+            error = move(reports, &each->at_report);
+    }
+    return error;
+}
+
+typedef int (*reading_fn)(struct each *each, struct bytes gateway, uint64_t from, uint64_t to);
+
+static int read_with(reading_fn reading, struct history *history, struct bytes gateway,
+                     uint64_t from, uint64_t to, history_report_fn fn, void *context)
 {
     if (from > INT64_MAX || gateway.n > ID_MAX)
         return 0;
@@ -399,7 +466,7 @@ int history_each(struct history *history, struct bytes gateway, uint64_t from, u
         return error;
     error = db_prepare_all(history->db, each_sql, each.statements, STATEMENTS);
     if (error == 0)
-        error = walk(&each, gateway, from, to);
+        error = reading(&each, gateway, from, to);
     db_finalize_all(each.statements, STATEMENTS);
     if (is_ours)
         db_rollback(history->db);
@@ -408,4 +475,16 @@ int history_each(struct history *history, struct bytes gateway, uint64_t from, u
     free(each.rows);
     free(each.values_at);
     return error;
+}
+
+int history_each(struct history *history, struct bytes gateway, uint64_t from, uint64_t to,
+                 history_report_fn fn, void *context)
+{
+    return read_with(walk, history, gateway, from, to, fn, context);
+}
+
+int history_find(struct history *history, struct bytes gateway, uint64_t from, uint64_t to,
+                 history_report_fn fn, void *context)
+{
+    return gateway.n == 0 ? 0 : read_with(find, history, gateway, from, to, fn, context);
 }

@@ -42,7 +42,7 @@ struct history {
     sqlite3 *db;
     sqlite3_stmt *statements[HISTORY_STATEMENTS];
     struct history_ids gateways, items; /* as in the database, the current batch included */
-    struct buf item_key;
+    struct buf item_key, marks;         /* of what is being added */
     uint64_t reports_added, rows_added; /* by the current batch */
 };
 

@@ -407,7 +407,7 @@ static int take_row(struct work *work, struct history *history, struct bytes gat
                     uint32_t row)
 {
     struct stored search = {.work = work, .wanted = row};
-    int error = history_each(history, gateway, n, n, take_report, &search);
+    int error = history_find(history, gateway, n, n, take_report, &search);
     if (error == 0 && !search.found)
         error = fail(work, SEALMQ_E_NOTFOUND, "the history has no report %llu of this gateway",
                      (unsigned long long)n);

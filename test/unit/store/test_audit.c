@@ -136,14 +136,24 @@ struct seen {
     uint64_t progress;
 };
 
+/* After the colon the rows that offend: '-' those missing, '+' those that are too many. */
 static void note_finding(void *context, const struct audit_finding *finding)
 {
+    static const char *const signs[] = {
+        [AUDIT_ROW_CHANGED] = "", [AUDIT_ROW_MISSING] = "-", [AUDIT_ROW_SURPLUS] = "+"};
     struct seen *seen = context;
-    buf_printf(&seen->text, "%s %.*s %llu row %lld of %zu at %llu\n",
+    buf_printf(&seen->text, "%s %.*s %llu row %lld of %zu at %llu",
                audit_verdict_name(finding->verdict), (int)finding->gateway.n,
                finding->gateway.n == 0 ? "" : (const char *)finding->gateway.p,
                (unsigned long long)finding->n, (long long)finding->row, finding->row_count,
                (unsigned long long)finding->height);
+    for (size_t i = 0; i < finding->located_count; i++) {
+        const struct audit_row *row = &finding->located[i];
+        assert_true((row->stored == NULL) == (row->state == AUDIT_ROW_MISSING));
+        assert_true(row->stored == NULL || row->stored->number == row->number);
+        buf_printf(&seen->text, "%s %u%s", i == 0 ? ":" : "", row->number, signs[row->state]);
+    }
+    buf_append_cstr(&seen->text, "\n");
 }
 
 static void note_progress(void *context, uint64_t reports)
@@ -207,75 +217,78 @@ static void an_untouched_history_is_verified(void **state)
     plant_free(plant);
 }
 
-/* Each change made with plain SQL behind the node's back, and what must be said of it. */
-static const struct {
+struct change {
     const char *sql, *want;
-} changes[] = {
+};
+
+/* Each change made with plain SQL behind the node's back, and what must be said of it. */
+static const struct change changes[] = {
     /* values, times, names */
     {"UPDATE rows SET val = 99.5 WHERE gateway = 1 AND n = 2 AND row = 1",
-     "modified devices/iot 2 row -1 of 3 at 3\n"},
+     "modified devices/iot 2 row 1 of 3 at 3: 1\n"},
     {"UPDATE rows SET val = 99.5 WHERE gateway = 1 AND n = 7",
-     "modified devices/iot 7 row 0 of 1 at 4\n"},
+     "modified devices/iot 7 row 0 of 1 at 4: 0\n"},
     {"UPDATE rows SET val = CAST(val AS TEXT) WHERE gateway = 1 AND n = 2 AND row = 1",
-     "modified devices/iot 2 row 1 of 3 at 3\n"},
+     "modified devices/iot 2 row 1 of 3 at 3: 1\n"},
     {"UPDATE rows SET val = 'stopped' WHERE gateway = 1 AND n = 4 AND row = 2",
-     "modified devices/iot 4 row -1 of 3 at 4\n"},
+     "modified devices/iot 4 row 2 of 3 at 4: 2\n"},
     {"UPDATE rows SET val = NULL WHERE gateway = 1 AND n = 2 AND row = 1",
-     "modified devices/iot 2 row 1 of 3 at 3\n"},
+     "modified devices/iot 2 row 1 of 3 at 3: 1\n"},
     {"UPDATE rows SET val = hex(zeroblob(5000)) WHERE gateway = 1 AND n = 2 AND row = 2",
-     "modified devices/iot 2 row 2 of 3 at 3\n"},
+     "modified devices/iot 2 row 2 of 3 at 3: 2\n"},
     {"UPDATE rows SET time_us = time_us + 1 WHERE gateway = 1 AND n = 2 AND row = 1",
-     "modified devices/iot 2 row -1 of 3 at 3\n"},
+     "modified devices/iot 2 row 1 of 3 at 3: 1\n"},
     {"UPDATE items SET unit = 'F' WHERE name = 'state'",
-     "modified devices/iot 1 row -1 of 3 at 3\nmodified devices/iot 2 row -1 of 3 at 3\n"
-     "modified devices/iot 4 row -1 of 3 at 4\nmodified devices/iot 6 row -1 of 3 at 4\n"
-     "modified devices/two 1 row -1 of 3 at 4\nmodified devices/two 2 row -1 of 3 at 4\n"},
+     "modified devices/iot 1 row 2 of 3 at 3: 2\nmodified devices/iot 2 row 2 of 3 at 3: 2\n"
+     "modified devices/iot 4 row 2 of 3 at 4: 2\nmodified devices/iot 6 row 2 of 3 at 4: 2\n"
+     "modified devices/two 1 row 2 of 3 at 4: 2\nmodified devices/two 2 row 2 of 3 at 4: 2\n"},
     {"INSERT INTO items SELECT 77, device, service, 'other', datatype, unit FROM items"
      " WHERE name = 'p'; UPDATE rows SET item = 77 WHERE gateway = 1 AND n = 6 AND row = 1",
-     "modified devices/iot 6 row -1 of 3 at 4\n"},
+     "modified devices/iot 6 row 1 of 3 at 4: 1\n"},
     {"INSERT INTO items SELECT 77, device, service, name, 'string', unit FROM items"
      " WHERE name = 'p'; UPDATE rows SET item = 77 WHERE gateway = 1 AND n = 6 AND row = 1",
-     "modified devices/iot 6 row 1 of 3 at 4\n"},
+     "modified devices/iot 6 row 1 of 3 at 4: 1\n"},
     {"UPDATE rows SET item = 77 WHERE gateway = 1 AND n = 6 AND row = 1",
-     "modified devices/iot 6 row 1 of 3 at 4\n"},
+     "modified devices/iot 6 row 1 of 3 at 4: 1\n"},
     {"UPDATE items SET datatype = 'number' WHERE name = 'state';"
      "DELETE FROM rows WHERE gateway = 2; DELETE FROM reports WHERE gateway = 2;"
      "DELETE FROM rows WHERE n IN (2, 4, 6); DELETE FROM reports WHERE n IN (2, 4, 6)",
-     "modified devices/iot 1 row 2 of 3 at 3\nmissing devices/iot 2 row -1 of 0 at 3\n"
+     "modified devices/iot 1 row 2 of 3 at 3: 2\nmissing devices/iot 2 row -1 of 0 at 3\n"
      "missing devices/iot 4 row -1 of 0 at 4\nmissing devices/iot 6 row -1 of 0 at 4\n"
      "missing devices/two 1 row -1 of 0 at 4\nmissing devices/two 2 row -1 of 0 at 4\n"},
     /* rows that go, come, change places */
     {"DELETE FROM rows WHERE gateway = 1 AND n = 2 AND row = 1",
-     "modified devices/iot 2 row 1 of 2 at 3\n"},
+     "modified devices/iot 2 row 1 of 2 at 3: 1-\n"},
     {"DELETE FROM rows WHERE gateway = 1 AND n = 2 AND row = 2",
-     "modified devices/iot 2 row 2 of 2 at 3\n"},
+     "modified devices/iot 2 row 2 of 2 at 3: 2-\n"},
     {"DELETE FROM rows WHERE gateway = 1 AND n = 2 AND row = 2;"
      "UPDATE reports SET rows = 2 WHERE gateway = 1 AND n = 2",
      "modified devices/iot 2 row -1 of 2 at 3\n"},
-    {"DELETE FROM rows WHERE gateway = 1 AND n = 2", "missing devices/iot 2 row -1 of 0 at 3\n"},
+    {"DELETE FROM rows WHERE gateway = 1 AND n = 2",
+     "missing devices/iot 2 row -1 of 0 at 3: 0- 1- 2-\n"},
     {"INSERT INTO rows SELECT time_us, gateway, n, 3, item, val FROM rows"
      " WHERE gateway = 1 AND n = 2 AND row = 1",
-     "modified devices/iot 2 row 3 of 4 at 3\n"},
+     "modified devices/iot 2 row 3 of 4 at 3: 3+\n"},
     {"INSERT INTO rows SELECT time_us + 5, gateway, n, row, item, val FROM rows"
      " WHERE gateway = 1 AND n = 2 AND row = 1",
-     "modified devices/iot 2 row 1 of 4 at 3\n"},
+     "modified devices/iot 2 row 1 of 4 at 3: 1+\n"},
     {"UPDATE rows SET row = 9 WHERE gateway = 1 AND n = 2 AND row = 0;"
      "UPDATE rows SET row = 0 WHERE gateway = 1 AND n = 2 AND row = 1;"
      "UPDATE rows SET row = 1 WHERE gateway = 1 AND n = 2 AND row = 9",
-     "modified devices/iot 2 row -1 of 3 at 3\n"},
+     "modified devices/iot 2 row -1 of 3 at 3: 0 1\n"},
     {"CREATE TEMP TABLE was AS SELECT n, val FROM rows WHERE gateway = 1 AND row = 1;"
      "UPDATE rows SET val = (SELECT val FROM was WHERE was.n = 8 - rows.n)"
      " WHERE gateway = 1 AND n IN (2, 6) AND row = 1",
-     "modified devices/iot 2 row -1 of 3 at 3\nmodified devices/iot 6 row -1 of 3 at 4\n"},
+     "modified devices/iot 2 row 1 of 3 at 3: 1\nmodified devices/iot 6 row 1 of 3 at 4: 1\n"},
     {"UPDATE rows SET item = (SELECT id FROM items WHERE name = 'p')"
      " WHERE gateway = 1 AND n = 2 AND row = 0",
-     "modified devices/iot 2 row -1 of 3 at 3\n"},
+     "modified devices/iot 2 row 0 of 3 at 3: 0\n"},
     {"UPDATE rows SET n = 6, row = 3 WHERE gateway = 1 AND n = 2 AND row = 0",
-     "modified devices/iot 2 row 0 of 2 at 3\nmodified devices/iot 6 row 3 of 4 at 4\n"},
+     "modified devices/iot 2 row 0 of 2 at 3: 0-\nmodified devices/iot 6 row 3 of 4 at 4: 3+\n"},
     {"UPDATE rows SET gateway = 2 WHERE gateway = 1 AND n = 6",
-     "missing devices/iot 6 row -1 of 0 at 4\nextra devices/two 6 row -1 of 3 at 0\n"},
+     "missing devices/iot 6 row -1 of 0 at 4: 0- 1- 2-\nextra devices/two 6 row -1 of 3 at 0\n"},
     {"UPDATE rows SET gateway = 5 WHERE gateway = 1 AND n = 7",
-     "extra  0 row 0 of 1 at 0\nmissing devices/iot 7 row -1 of 0 at 4\n"},
+     "extra  0 row 0 of 1 at 0\nmissing devices/iot 7 row 0 of 0 at 4: 0-\n"},
     {"INSERT INTO rows SELECT time_us, gateway, 700, row, item, val FROM rows"
      " WHERE gateway = 1 AND n = 2",
      "extra devices/iot 700 row -1 of 3 at 0\n"},
@@ -293,19 +306,19 @@ static const struct {
     {"UPDATE gateways SET name = 'devices/six' WHERE id = 2",
      "unsigned devices/six 1 row -1 of 3 at 0\nunsigned devices/six 2 row -1 of 3 at 0\n"
      "missing devices/two 1 row -1 of 0 at 4\nmissing devices/two 2 row -1 of 0 at 4\n"},
-    {"INSERT INTO reports SELECT gateway, 10, topic, hash, signature, rows, received_us, account"
-     " FROM reports WHERE gateway = 1 AND n = 2;"
+    {"INSERT INTO reports SELECT gateway, 10, topic, hash, signature, rows, received_us, account,"
+     " first_us, last_us, marks FROM reports WHERE gateway = 1 AND n = 2;"
      "INSERT INTO rows SELECT time_us, gateway, 10, row, item, val FROM rows"
      " WHERE gateway = 1 AND n = 2",
      "modified devices/iot 10 row -1 of 3 at 0\n"},
     {"INSERT INTO reports SELECT gateway, 10, topic, zeroblob(32), signature, rows, received_us,"
-     " account FROM reports WHERE gateway = 1 AND n = 2",
+     " account, first_us, last_us, marks FROM reports WHERE gateway = 1 AND n = 2",
      "unsigned devices/iot 10 row -1 of 0 at 0\n"},
-    {"INSERT INTO reports SELECT gateway, 5, topic, hash, signature, rows, received_us, account"
-     " FROM reports WHERE gateway = 1 AND n = 2",
+    {"INSERT INTO reports SELECT gateway, 5, topic, hash, signature, rows, received_us, account,"
+     " first_us, last_us, marks FROM reports WHERE gateway = 1 AND n = 2",
      "extra devices/iot 5 row -1 of 0 at 3\n"},
     {"INSERT INTO reports SELECT gateway, 3, topic, zeroblob(32), signature, rows, received_us,"
-     " account FROM reports WHERE gateway = 1 AND n = 2",
+     " account, first_us, last_us, marks FROM reports WHERE gateway = 1 AND n = 2",
      "extra devices/iot 3 row -1 of 0 at 3\n"},
     {"UPDATE reports SET n = -2 WHERE gateway = 1 AND n = 2",
      "extra  0 row -1 of 0 at 0\nmissing devices/iot 2 row -1 of 3 at 3\n"},
@@ -314,36 +327,124 @@ static const struct {
     {"UPDATE reports SET hash = zeroblob(32) WHERE gateway = 1 AND n = 2",
      "modified devices/iot 2 row -1 of 3 at 3\n"},
     {"UPDATE reports SET rows = 4 WHERE gateway = 1 AND n = 2",
-     "modified devices/iot 2 row 3 of 3 at 3\n"},
+     "modified devices/iot 2 row -1 of 3 at 3\n"},
     {"UPDATE reports SET account = x'00' WHERE gateway = 1 AND n = 2",
      "modified devices/iot 2 row -1 of 3 at 3\n"},
     /* what the chain does not cover yet */
     {"UPDATE rows SET val = 1 WHERE gateway = 1 AND n = 9",
-     "modified devices/iot 9 row 0 of 1 at 0\n"},
+     "modified devices/iot 9 row 0 of 1 at 0: 0\n"},
     {"UPDATE reports SET signature = zeroblob(64) WHERE gateway = 1 AND n = 9",
      "unsigned devices/iot 9 row 0 of 1 at 0\n"},
     {"UPDATE reports SET hash = zeroblob(32) WHERE gateway = 1 AND n = 9",
-     "modified devices/iot 9 row 0 of 1 at 0\n"},
+     "modified devices/iot 9 row -1 of 1 at 0\n"},
     {"DELETE FROM reports WHERE gateway = 1 AND n = 9", "extra devices/iot 9 row 0 of 1 at 0\n"},
     {"UPDATE rows SET val = 1 WHERE gateway = 1 AND n = 8",
-     "modified devices/iot 8 row 0 of 1 at 4\n"},
-    {"DELETE FROM rows WHERE gateway = 1 AND n = 8", "modified devices/iot 8 row -1 of 0 at 4\n"},
+     "modified devices/iot 8 row 0 of 1 at 4: 0\n"},
+    {"DELETE FROM rows WHERE gateway = 1 AND n = 8",
+     "modified devices/iot 8 row 0 of 0 at 4: 0-\n"},
     {"DELETE FROM rows WHERE gateway = 1 AND n = 8; DELETE FROM reports WHERE n = 8", ""},
     {"DELETE FROM totals", ""},
 };
 
-static void each_change_is_found_and_named(void **state)
+static void assert_finds_each(void **state, const struct change *list, size_t count)
 {
     struct plant *plant = plant_with_history(state);
     const char *path = folder_path(state, "history.db");
     struct buf good = get_file(path);
-    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         put_file(path, buf_bytes(&good), 0600);
-        run_sql(path, changes[i].sql);
-        print_message("%.100s\n", changes[i].sql);
-        assert_finds(state, plant, changes[i].want);
+        run_sql(path, list[i].sql);
+        print_message("%.100s\n", list[i].sql);
+        assert_finds(state, plant, list[i].want);
     }
     buf_close(&good);
+    plant_free(plant);
+}
+
+static void each_change_is_found_and_named(void **state)
+{
+    assert_finds_each(state, changes, sizeof(changes) / sizeof(changes[0]));
+}
+
+#define VALUE     "UPDATE rows SET val = 99.5 WHERE gateway = 1 AND n = 2 AND row = 1;"
+#define MARKS(to) "UPDATE reports SET marks = " to " WHERE gateway = 1 AND n = 2;"
+#define ALL       "modified devices/iot 2 row -1 of 3 at 3\n"
+
+/* What is said of rows when several are concerned, or the marks as well. */
+static const struct change located[] = {
+    {"UPDATE rows SET val = 99.5 WHERE gateway = 1 AND n = 2 AND row < 2",
+     "modified devices/iot 2 row -1 of 3 at 3: 0 1\n"},
+    {"UPDATE rows SET val = 'x' WHERE gateway = 1 AND n = 2",
+     "modified devices/iot 2 row -1 of 3 at 3: 0 1 2\n"},
+    {VALUE "DELETE FROM rows WHERE gateway = 1 AND n = 2 AND row = 0;"
+           "INSERT INTO rows VALUES(5, 1, 2, 8, 1, 1)",
+     "modified devices/iot 2 row -1 of 3 at 3: 0- 1 8+\n"},
+    {"UPDATE rows SET row = row + 1 WHERE gateway = 1 AND n = 2;"
+     "INSERT INTO rows VALUES(5, 1, 2, 0, 1, 1)",
+     "modified devices/iot 2 row -1 of 4 at 3: 0 1 2 3+\n"},
+    {"UPDATE rows SET row = 9 WHERE gateway = 1 AND n = 2 AND row = 2",
+     "modified devices/iot 2 row -1 of 3 at 3: 2- 9+\n"},
+    {"UPDATE rows SET row = -1 WHERE gateway = 1 AND n = 2 AND row = 0",
+     "modified devices/iot 2 row -1 of 3 at 3: 0- 4294967295+\n"},
+    {"UPDATE rows SET row = 1 WHERE gateway = 1 AND n = 2 AND row = 0",
+     "modified devices/iot 2 row -1 of 3 at 3: 0- 1+\n"},
+    /* the right one of two is told from the other, whichever comes first */
+    {"INSERT INTO rows SELECT time_us - 5, gateway, n, row, item, val FROM rows"
+     " WHERE gateway = 1 AND n = 2 AND row = 1",
+     "modified devices/iot 2 row 1 of 4 at 3: 1+\n"},
+    {"INSERT INTO rows SELECT time_us - 5, gateway, n, row, item, val FROM rows"
+     " WHERE gateway = 1 AND n = 2 AND row = 1;" VALUE,
+     "modified devices/iot 2 row 1 of 4 at 3: 1 1+\n"},
+    {"DELETE FROM rows WHERE gateway = 1 AND n = 2 AND row <> 1",
+     "modified devices/iot 2 row -1 of 1 at 3: 0- 2-\n"},
+    /* who knows of the marks can hide the rows, and not that there was a change */
+    {VALUE MARKS("CAST(substr(marks, 1, 4) || x'00112233' || substr(marks, 9) AS BLOB)"),
+     "modified devices/iot 2 row 1 of 3 at 3: 1\n"},
+    {VALUE MARKS("substr(marks, 1, 11)"), ALL},
+    {VALUE MARKS("substr(marks, 1, 8)"), ALL},
+    {VALUE MARKS("CAST(marks || x'00000000' AS BLOB)"), ALL},
+    {VALUE MARKS("x''"), ALL},
+    {VALUE MARKS("'text'"), ALL},
+    {VALUE MARKS("7"), ALL},
+    {"DELETE FROM rows WHERE gateway = 1 AND n = 2 AND row <> 1;" MARKS("x''"),
+     "modified devices/iot 2 row -1 of 1 at 3\n"},
+    {"UPDATE rows SET val = CAST(val AS TEXT) WHERE gateway = 1 AND n = 2 AND row = 1;"
+     "UPDATE rows SET val = 99.5 WHERE gateway = 1 AND n = 2 AND row = 0;" MARKS("x''"),
+     "modified devices/iot 2 row 1 of 3 at 3: 1\n"},
+    {"UPDATE reports SET rows = 3000000, marks = zeroblob(12000000) WHERE gateway = 1 AND n = 2",
+     ALL},
+    /* and they make no right report wrong */
+    {MARKS("zeroblob(12)"), ""},
+    {MARKS("x'00'"), ""},
+    {"UPDATE reports SET marks = 'text', first_us = 'x', last_us = -1", ""},
+    {"UPDATE reports SET hash = zeroblob(32) WHERE gateway = 1 AND n = 2;" MARKS("zeroblob(12)"),
+     ALL},
+};
+
+static void rows_that_offend_are_located_by_their_marks(void **state)
+{
+    assert_finds_each(state, located, sizeof(located) / sizeof(located[0]));
+}
+
+static void a_change_of_marks_as_well_hides_the_rows_and_not_the_change(void **state)
+{
+    struct plant *plant = plant_with_history(state);
+    const char *path = folder_path(state, "history.db");
+    struct row rows[ROWS];
+    struct hash leaf;
+    char sql[512], hex[2 * HISTORY_MARK_SIZE + 1];
+    make_rows(2, rows);
+    rows[1].value = BYTES_LIT("99.5");
+    assert_int_equal(row_leaf(&rows[1], &leaf), 0);
+    hex_encode(bytes_of(leaf.b, HISTORY_MARK_SIZE), hex);
+    snprintf(sql, sizeof(sql),
+             VALUE MARKS("CAST(substr(marks, 1, 4) || x'%s' || substr(marks, 9) AS BLOB)"), hex);
+    run_sql(path, sql);
+    assert_int_equal(ask_sql(path, "SELECT count(*) FROM reports WHERE length(marks) = 4 * rows"),
+                     9);
+    assert_finds(state, plant, ALL);
+    run_sql(path, "UPDATE rows SET val = 98.5 WHERE gateway = 1 AND n = 2 AND row = 0");
+    assert_finds(state, plant, "modified devices/iot 2 row 0 of 3 at 3: 0\n");
     plant_free(plant);
 }
 
@@ -407,7 +508,7 @@ static void what_another_node_acknowledged_is_fine_here_and_not_missed(void **st
     store_reports(state, &plant->network, GATEWAY, numbers, 1);
     assert_finds(state, plant, "");
     run_sql(folder_path(state, "history.db"), "UPDATE rows SET val = 7 WHERE n = 3 AND row = 0");
-    assert_finds(state, plant, "modified devices/iot 3 row -1 of 3 at 3\n");
+    assert_finds(state, plant, "modified devices/iot 3 row 0 of 3 at 3: 0\n");
     plant_free(plant);
 }
 
@@ -436,7 +537,7 @@ static void one_gateway_can_be_audited_alone(void **state)
     struct seen seen;
     char why[512];
     assert_int_equal(run(state, plant, &options, &totals, &seen, why), 0);
-    assert_string_equal(buf_cstr(&seen.text), "modified devices/two 2 row -1 of 3 at 4\n");
+    assert_string_equal(buf_cstr(&seen.text), "modified devices/two 2 row 0 of 3 at 4: 0\n");
     assert_int_equal(totals.reports[AUDIT_VERIFIED], 1);
     assert_int_equal(seen.progress, 2);
     buf_close(&seen.text);
@@ -563,6 +664,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(an_untouched_history_is_verified),
         T(each_change_is_found_and_named),
+        T(rows_that_offend_are_located_by_their_marks),
+        T(a_change_of_marks_as_well_hides_the_rows_and_not_the_change),
         T(an_older_copy_of_the_history_misses_what_came_since),
         T(another_report_of_the_same_number_is_evidence_against_the_gateway),
         T(what_another_node_acknowledged_is_fine_here_and_not_missed),

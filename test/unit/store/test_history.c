@@ -360,7 +360,7 @@ static void what_was_changed_behind_us_is_read_as_it_is(void **state)
         {"UPDATE rows SET time_us = 'x' WHERE n = 2 AND row = 0",
          ONE "devices/iot 2 RealTime 2 0:D1/int/a=1! 1:D1/int/b=2\n" THREE},
         {"UPDATE rows SET row = -1 WHERE n = 2 AND row = 0",
-         ONE "devices/iot 2 RealTime 2 4294967295:D1/int/a=1! 1:D1/int/b=2\n" THREE},
+         ONE "devices/iot 2 RealTime 2 1:D1/int/b=2 4294967295:D1/int/a=1!\n" THREE},
         {"UPDATE rows SET row = 7 WHERE n = 2 AND row = 0",
          ONE "devices/iot 2 RealTime 2 1:D1/int/b=2 7:D1/int/a=1\n" THREE},
         {"UPDATE rows SET n = 'x' WHERE n = 2 AND row = 0",
