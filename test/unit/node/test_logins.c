@@ -309,9 +309,9 @@ static void used_tokens_are_forgotten_when_they_have_expired(void **state)
         buf_reset(&text);
         assert_int_equal(token_make(&token, &door->gateway, &text), 0);
         assert_int_equal(ask(door, "plant-a/gw1", buf_bytes(&text), token.iat), LOGIN_GRANTED);
-        assert_int_equal(ask(door, "plant-a/gw1", buf_bytes(&text), token.iat + 60), LOGIN_REFUSED);
+        assert_int_equal(ask(door, "plant-a/gw1", buf_bytes(&text), token.iat + 59), LOGIN_REFUSED);
         assert_int_equal(door->error, SEALMQ_E_REPLAY);
-        assert_int_equal(ask(door, "plant-a/gw1", buf_bytes(&text), token.iat + 61), LOGIN_REFUSED);
+        assert_int_equal(ask(door, "plant-a/gw1", buf_bytes(&text), token.iat + 60), LOGIN_REFUSED);
         assert_int_equal(door->error, SEALMQ_E_EXPIRED);
     }
     buf_close(&text);
