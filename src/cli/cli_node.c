@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ME       "node"
 #define DRAIN_MS 5000
@@ -41,6 +42,13 @@ static void block_signals(sigset_t *set)
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk: refused, and tried again */
+}
+
+/* The signal that ends it otherwise, too: one way out for all. */
+static void end_on_failure(void *context)
+{
+    (void)context;
+    kill(getpid(), SIGTERM);
 }
 
 static void wait_for_end(struct node *node, const sigset_t *set)
@@ -79,6 +87,7 @@ static int run(const struct node_options *options, bool only_test)
         log_info(ME, "node %s of network %s listens on port %u", node_id(node), node_network(node),
                  node_port(node));
         wait_for_end(node, &set);
+        error = node_failure(node);
     }
     node_free(node, DRAIN_MS);
     return error == 0 ? 0 : cli_fail(ME, cli_status_of(error), "%s", sealmq_error_text(error));
@@ -91,7 +100,7 @@ int cli_node(int argc, char **argv)
         {"vote-again", no_argument, NULL, 'a'},   {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
-    struct node_options wanted = {0};
+    struct node_options wanted = {.failed = end_on_failure};
     bool only_test = false, is_verbose = false;
     int option;
     opterr = 0;

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "crypto/random.h"
 #include "node/agreement_int.h"
 
 #include <stdio.h>
@@ -9,40 +10,26 @@
 
 #define COMPONENT "agreement"
 
-/* ---- the mailbox ---- */
+#define NODE_LETTERS_A_TURN   256
+#define CLIENT_LETTERS_A_TURN 32 /* each has a signature to be checked */
 
-/* Requests and announcements are made by clients, as many as they like: they get no more than half
- * of the mailbox, so that the nodes' own messages always find room. */
-static bool is_of_clients(const struct letter *letter)
-{
-    return letter->kind != LETTER_MESSAGE || letter->message == PBFT_MSG_REQUEST;
-}
+/* ---- the mailbox ---- */
 
 static int post(struct agreement *agreement, const struct letter *like, struct bytes bytes)
 {
-    size_t share = is_of_clients(like) ? 2 : 1;
     struct letter *letter = malloc(sizeof *letter + bytes.n);
     if (letter == NULL)
         return SEALMQ_E_NOMEM;
     *letter = *like;
-    letter->next = NULL;
     letter->size = bytes.n;
     if (bytes.n != 0)
         memcpy(letter->bytes, bytes.p, bytes.n);
-    bool taken = false;
     pthread_mutex_lock(&agreement->lock);
-    if (agreement->waiting < AGREEMENT_QUEUE_ITEMS / share &&
-        agreement->waiting_bytes + bytes.n <= AGREEMENT_QUEUE_BYTES / share) {
-        *agreement->last = letter;
-        agreement->last = &letter->next;
-        agreement->waiting++;
-        agreement->waiting_bytes += bytes.n;
-        taken = true;
-    }
+    int error = letters_put(&agreement->letters, letter);
     pthread_mutex_unlock(&agreement->lock);
-    if (!taken) {
+    if (error != 0) {
         free(letter);
-        return SEALMQ_E_BUSY;
+        return error;
     }
     uv_async_send(&agreement->wake);
     return 0;
@@ -92,27 +79,6 @@ static void take_letter(struct agreement *agreement, const struct letter *letter
     }
 }
 
-static void free_letters(struct letter *letter)
-{
-    while (letter != NULL) {
-        struct letter *next = letter->next;
-        free(letter);
-        letter = next;
-    }
-}
-
-static struct letter *take_all(struct agreement *agreement)
-{
-    pthread_mutex_lock(&agreement->lock);
-    struct letter *letters = agreement->first;
-    agreement->first = NULL;
-    agreement->last = &agreement->first;
-    agreement->waiting = 0;
-    agreement->waiting_bytes = 0;
-    pthread_mutex_unlock(&agreement->lock);
-    return letters;
-}
-
 static void stop_loop(struct agreement *agreement)
 {
     peers_stop(agreement);
@@ -121,18 +87,41 @@ static void stop_loop(struct agreement *agreement)
     uv_close((uv_handle_t *)&agreement->wake, NULL);
 }
 
+static struct letter *next_letter(struct agreement *agreement,
+                                  struct letter *(*take)(struct letters *letters))
+{
+    pthread_mutex_lock(&agreement->lock);
+    struct letter *letter = take(&agreement->letters);
+    pthread_mutex_unlock(&agreement->lock);
+    return letter;
+}
+
+/* Takes up to `most` letters; whether that was all of them. */
+static bool take_letters(struct agreement *agreement,
+                         struct letter *(*take)(struct letters *letters), size_t most)
+{
+    for (size_t n = 0; n < most && !atomic_load(&agreement->is_stopping); n++) {
+        struct letter *letter = next_letter(agreement, take);
+        if (letter == NULL)
+            return true;
+        take_letter(agreement, letter);
+        free(letter);
+    }
+    return false;
+}
+
+/* What the nodes say goes first. Both are taken in bounded turns, so that neither keeps the loop
+ * from its links and its deadline. */
 static void on_wake(uv_async_t *wake)
 {
     struct agreement *agreement = wake->data;
-    struct letter *letters = take_all(agreement);
-    for (struct letter *letter = letters; letter != NULL; letter = letter->next) {
-        if (atomic_load(&agreement->is_stopping))
-            break;
-        take_letter(agreement, letter);
-    }
-    free_letters(letters);
+    bool is_all = take_letters(agreement, letters_take_node, NODE_LETTERS_A_TURN);
+    if (is_all)
+        is_all = take_letters(agreement, letters_take_client, CLIENT_LETTERS_A_TURN);
     if (atomic_load(&agreement->is_stopping))
         stop_loop(agreement);
+    else if (!is_all)
+        uv_async_send(wake);
 }
 
 /* ---- status ---- */
@@ -222,9 +211,15 @@ static void *agreement_main(void *arg)
     return NULL;
 }
 
+struct member_walk {
+    struct agreement *agreement;
+    int error;
+};
+
 static void add_member(void *context, const struct member *member)
 {
-    struct agreement *agreement = context;
+    struct member_walk *walk = context;
+    struct agreement *agreement = walk->agreement;
     struct registry_entry entry = {
         .kind = member->role == MEMBER_VALIDATOR ? REGISTRY_VALIDATOR : REGISTRY_GATEWAY,
         .is_revoked = member->status == MEMBER_REVOKED,
@@ -233,7 +228,9 @@ static void add_member(void *context, const struct member *member)
             validator_set_find(&agreement->options.genesis->validators, bytes_str(member->id)),
     };
     memcpy(entry.id, member->id, sizeof entry.id);
-    if (registry_set(agreement->options.registry, &entry) == 0)
+    if (walk->error == 0)
+        walk->error = registry_set(agreement->options.registry, &entry);
+    if (walk->error == 0)
         agreement->options.member(agreement->options.context, member);
 }
 
@@ -255,9 +252,10 @@ static int add_known(struct agreement *agreement)
         memcpy(entry.id, genesis->admins[i].id, sizeof entry.id);
         error = registry_set(agreement->options.registry, &entry);
     }
+    struct member_walk walk = {agreement, error};
     if (error == 0)
-        chain_members_each(agreement->chain, add_member, agreement);
-    return error;
+        chain_members_each(agreement->chain, add_member, &walk);
+    return walk.error;
 }
 
 /* Reads a blob that may be missing. */
@@ -405,7 +403,9 @@ int agreement_new(const struct agreement_options *options, struct agreement **ou
         return SEALMQ_E_NOMEM;
     why[0] = '\0';
     agreement->options = *options;
-    agreement->last = &agreement->first;
+    uint64_t seed;
+    random_bytes(&seed, sizeof seed);
+    letters_init(&agreement->letters, seed);
     pthread_mutex_init(&agreement->lock, NULL);
     pthread_rwlock_init(&agreement->chain_lock, NULL);
     snprintf(agreement->topic_prefix, sizeof agreement->topic_prefix, "chain/%s/",
@@ -456,7 +456,7 @@ void agreement_free(struct agreement *agreement)
         return;
     end_loop(agreement);
     answers_drop(agreement);
-    free_letters(agreement->first);
+    letters_close(&agreement->letters);
     pbft_free(agreement->pbft);
     receipts_free(agreement->receipts);
     mempool_free(agreement->mempool);

@@ -11,9 +11,6 @@
 #include "node/receipts.h"
 #include "node/registry.h"
 
-#define AGREEMENT_QUEUE_ITEMS 65536
-#define AGREEMENT_QUEUE_BYTES (64 * 1024 * 1024)
-
 struct agreement;
 
 struct agreement_options {
@@ -30,6 +27,9 @@ struct agreement_options {
     void (*receipt)(void *context, const struct receipt *receipt);
     void (*refused)(void *context, struct bytes client, uint64_t number, int error);
     void (*publish)(void *context, const char *topic, struct bytes payload, bool retain);
+    /* Memory ran out in the middle of a step: this node no longer takes part, and its process must
+     * end to begin again from what is stored. Once at most; what it was is in the log. */
+    void (*failed)(void *context, int error);
 };
 
 /* Opens the block store and replays the chain; fills the registry. The thread starts with
@@ -39,7 +39,8 @@ SEALMQ_MUST_CHECK int agreement_new(const struct agreement_options *options, str
 SEALMQ_MUST_CHECK int agreement_start(struct agreement *agreement);
 void agreement_free(struct agreement *agreement); /* stops the thread */
 
-/* From any thread; the bytes are copied. SEALMQ_E_BUSY when the mailbox is full, SEALMQ_E_NOMEM. */
+/* From any thread; the bytes are copied. SEALMQ_E_BUSY when the mailbox is full, or too
+ * much of the same source waits; SEALMQ_E_NOMEM. */
 SEALMQ_MUST_CHECK int agreement_message(struct agreement *agreement, enum pbft_message_kind kind,
                                         int peer, struct bytes bytes);
 /* A request of a client of this node; the answer is `receipt` or `refused`. */

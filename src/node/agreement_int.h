@@ -4,6 +4,7 @@
 
 #include "net/link.h"
 #include "node/agreement.h"
+#include "node/letters.h"
 #include "node/refusals.h"
 #include "store/blocks.h"
 
@@ -15,19 +16,6 @@
  * forgotten its votes must not vote, after the second start as after the first. */
 #define AGREEMENT_SLOT_LOST (BLOCK_STORE_SLOTS - 1)
 _Static_assert(AGREEMENT_SLOT_LOST >= PBFT_SLOTS, "the core's slots are others");
-
-enum letter_kind { LETTER_MESSAGE, LETTER_REQUEST, LETTER_ANNOUNCE };
-
-/* One thing in the mailbox, with its bytes behind it. */
-struct letter {
-    struct letter *next;
-    enum letter_kind kind;
-    enum pbft_message_kind message;
-    int peer;
-    char client[ID_MAX + 1];
-    size_t size;
-    uint8_t bytes[];
-};
 
 /* The link to one other validator. */
 struct peer {
@@ -46,8 +34,7 @@ struct agreement {
     atomic_bool is_stopping;
 
     pthread_mutex_t lock; /* over the mailbox and the status */
-    struct letter *first, **last;
-    size_t waiting, waiting_bytes;
+    struct letters letters;
     struct agreement_status status;
 
     pthread_rwlock_t chain_lock; /* written while stepping; read by agreement_request_next */
@@ -70,10 +57,14 @@ struct agreement {
     bool is_alone;                 /* said in the log that the chain waits for others */
     struct agreement_status shown; /* the status under construction */
     struct refusals refusals;
+    bool is_broken; /* see options.failed */
 };
 
 uint64_t agreement_now_ms(void);
 int64_t agreement_wall_us(void);
+
+/* Ends this node's part in the agreement: see options.failed. */
+void agreement_fail(struct agreement *agreement, const char *what, int error);
 
 /* agreement_peers.c */
 SEALMQ_MUST_CHECK int peers_start(struct agreement *agreement);

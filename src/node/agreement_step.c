@@ -107,9 +107,9 @@ static void member_changed(struct agreement *agreement, struct bytes id)
         .validator = validator_set_find(&agreement->options.genesis->validators, id),
     };
     memcpy(entry.id, member.id, sizeof entry.id);
-    if (registry_set(agreement->options.registry, &entry) != 0) {
-        log_error(COMPONENT, "out of memory: %s is known to the chain, but not to log-in",
-                  member.id);
+    int error = registry_set(agreement->options.registry, &entry);
+    if (error != 0) {
+        agreement_fail(agreement, "what became of a member is not known to log-in", error);
         return;
     }
     log_info(COMPONENT, "%s is %s since block %llu", member.id,
@@ -250,12 +250,28 @@ static void set_deadline(struct agreement *agreement, uint64_t deadline_ms)
     uv_timer_start(&agreement->deadline, on_deadline, deadline_ms > now ? deadline_ms - now : 0, 0);
 }
 
+void agreement_fail(struct agreement *agreement, const char *what, int error)
+{
+    if (agreement->is_broken)
+        return;
+    agreement->is_broken = true;
+    log_error(COMPONENT, "%s (%s): this node ends, and begins again from what is stored", what,
+              sealmq_error_text(error));
+    agreement->options.failed(agreement->options.context, error);
+}
+
 int agreement_step_once(struct agreement *agreement, const struct pbft_event *event)
 {
     struct pbft_update update = {0};
+    if (agreement->is_broken)
+        return SEALMQ_E_CLOSED;
     pthread_rwlock_wrlock(&agreement->chain_lock);
     int error = pbft_step(agreement->pbft, event, &update);
     pthread_rwlock_unlock(&agreement->chain_lock);
+    if (error == SEALMQ_E_NOMEM) {
+        agreement_fail(agreement, "a step of the agreement stopped half-way", error);
+        return SEALMQ_E_CLOSED;
+    }
     if (persist(agreement, &update) != 0)
         return SEALMQ_E_CLOSED; /* stopping: what is not durable must not be said */
     for (size_t i = 0; i < update.message_count; i++) {

@@ -35,6 +35,19 @@ uint16_t node_port(const struct node *node)
     return net_server_port(node->server, 0);
 }
 
+int node_failure(const struct node *node)
+{
+    return atomic_load(&node->failure);
+}
+
+void node_fail(void *context, int error)
+{
+    struct node *node = context;
+    int none = 0;
+    if (atomic_compare_exchange_strong(&node->failure, &none, error))
+        node->failed(node->failed_context);
+}
+
 /* ---- password and ACL files ---- */
 
 static int read_acl(const struct node *node, struct acl **out, char *why, size_t why_size)
@@ -329,6 +342,7 @@ static int start_parts(struct node *node, bool vote_again, char *why, size_t why
                 .receipt = node_receipt,
                 .refused = node_request_refused,
                 .publish = node_broadcast,
+                .failed = node_fail,
             },
             &node->agreement, why, why_size);
     return error;
@@ -373,6 +387,8 @@ int node_new(const struct node_options *options, struct node **out, char *why, s
         return SEALMQ_E_NOMEM;
     pthread_rwlock_init(&node->access_lock, NULL);
     node->started_us = node_wall_us();
+    node->failed_context = options->context;
+    node->failed = options->failed;
     int error = bytes_to_cstr(bytes_str(config_path), node->config_path, sizeof node->config_path);
     if (error == 0)
         error = node_config_read(config_path, &node->config, why, why_size);

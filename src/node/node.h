@@ -9,6 +9,10 @@ struct node;
 struct node_options {
     const char *config_path;
     bool vote_again; /* as in struct agreement_options */
+    /* Something is lost that cannot be made up for while running: see node_failure. From any
+     * thread, once or more; the node is to be freed soon, by another thread. */
+    void *context;
+    void (*failed)(void *context);
 };
 
 /* Reads everything the configuration names, opens the databases, binds the
@@ -16,6 +20,8 @@ struct node_options {
 SEALMQ_MUST_CHECK int node_new(const struct node_options *options, struct node **out, char *why,
                                size_t why_size);
 SEALMQ_MUST_CHECK int node_start(struct node *node);
+/* Why the node called `failed`; 0: it did not. From any thread. */
+int node_failure(const struct node *node);
 /* Reads the password and ACL files anew; the old ones stay in force when the new ones are bad. From
  * the thread that made the node. */
 void node_reload(struct node *node);

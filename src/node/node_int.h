@@ -39,6 +39,10 @@ struct node {
     struct passwords *passwords; /* or NULL */
 
     struct node_worker *workers[NODE_WORKERS_MAX];
+
+    void *failed_context;
+    void (*failed)(void *context);
+    _Atomic int failure; /* the first error that this node cannot live with */
 };
 
 /* What one worker's thread has of a node. */
@@ -98,6 +102,8 @@ void node_publish_members(struct node *node);
 enum broker_verdict node_query(struct node_worker *worker, const struct broker_publish *in,
                                uint8_t *reason);
 
+/* This node cannot go on as it is: its process is to end, and to begin again. From any thread. */
+void node_fail(void *node, int error);
 /* Publishes on all of this node's shards; from any thread; copies. */
 void node_broadcast(void *node, const char *topic, struct bytes payload, bool retain);
 /* Sends to the client if it is connected here; from any thread; copies. */
