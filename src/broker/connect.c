@@ -225,6 +225,17 @@ static struct session *take_over(struct broker *b, const struct connecting *c,
     return s;
 }
 
+/* Applicants are let in under any id that is not registered: they must not end the connections of
+ * ordinary clients that use such an id. Those take over an applicant as they take over each other.
+ */
+static bool is_held_against(const struct broker *b, struct bytes client_id,
+                            const struct broker_grant *grant)
+{
+    const struct session *s = session_find(b, client_id);
+    return grant->role == BROKER_ROLE_APPLICANT && s != NULL && s->conn != NULL &&
+           s->role != BROKER_ROLE_APPLICANT;
+}
+
 /* Appends the properties of a CONNACK that lets the client in. */
 static void append_agreement(const struct broker *b, const struct conn *conn,
                              const struct connecting *c, struct buf *props)
@@ -335,7 +346,11 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
         if (grant->role == BROKER_ROLE_APPLICANT)
             c.expiry_s = 0;
         c.packet_bytes = packet_bytes_max(b, grant->role);
-        let_in(b, conn, &c, grant);
+        if (is_held_against(b, c.client_id, grant))
+            refuse(b, conn, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
+                   "another client is connected with this id");
+        else
+            let_in(b, conn, &c, grant);
     }
     buf_wipe(&conn->connect);
     conn_unblock(b, conn);

@@ -480,6 +480,44 @@ static void shard_of_an_id_never_changes(void **state)
         assert_in_range(counts[i], 800, 1200);
 }
 
+static void an_applicant_does_not_take_over_a_client_of_another_role(void **state)
+{
+    (void)state;
+    static const enum broker_role roles[] = {BROKER_ROLE_ORDINARY, BROKER_ROLE_MEMBER,
+                                             BROKER_ROLE_ADMIN};
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        struct world w;
+        struct client client, stranger, again, last;
+        world_init(&w, 1);
+        world_start(&w);
+        w.grant.role = roles[i];
+        client_join(&client, &w, MQTT_V5, "pump");
+        w.grant.role = BROKER_ROLE_APPLICANT;
+        client_open(&stranger, &w, 0, MQTT_V5);
+        client_send(&stranger, &(struct mqtt_packet){.type = MQTT_CONNECT,
+                                                     .connect = connect_as(MQTT_V5, "pump")});
+        struct mqtt_packet ack = client_expect(&stranger, MQTT_CONNACK);
+        assert_int_equal(ack.connack.reason, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID);
+        client_expect_closed(&stranger);
+        client_expect_nothing(&client);
+        client_close(&client);
+        /* The other way round, and among applicants, it is as always. */
+        client_join(&again, &w, MQTT_V5, "pump");
+        client_close(&stranger);
+        client_join(&stranger, &w, MQTT_V5, "pump");
+        client_expect(&again, MQTT_DISCONNECT);
+        client_expect_closed(&again);
+        w.grant.role = roles[i];
+        client_join(&last, &w, MQTT_V5, "pump");
+        client_expect(&stranger, MQTT_DISCONNECT);
+        client_expect_closed(&stranger);
+        client_close(&again);
+        client_close(&stranger);
+        client_close(&last);
+        world_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +541,7 @@ int main(void)
         cmocka_unit_test(server_can_end_with_everyone_still_there),
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(shard_of_an_id_never_changes),
+        cmocka_unit_test(an_applicant_does_not_take_over_a_client_of_another_role),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
