@@ -415,6 +415,93 @@ static void strays_are_not_given_when_not_all_is_asked_for(void **state)
     history_close(history);
 }
 
+static void assert_finds(struct history *history, struct bytes gateway, uint64_t from, uint64_t to,
+                         const char *want)
+{
+    struct buf text = {0};
+    assert_int_equal(history_find(history, gateway, from, to, print_report, &text), 0);
+    const char *got = buf_cstr(&text);
+    assert_string_equal(got == NULL ? "" : got, want);
+    buf_close(&text);
+}
+
+static void few_reports_are_found_as_in_a_pass_over_all(void **state)
+{
+    struct history *history = open_history(state, HISTORY_WRITE);
+    struct row rows[] = {row_of("b", DATATYPE_DOUBLE, "36.5", TIME_US + 9),
+                         row_of("a", DATATYPE_STRING, "", TIME_US),
+                         row_of("a", DATATYPE_BOOL, "true", TIME_US + 40000000)};
+    assert_int_equal(history_begin(history), 0);
+    for (uint64_t n = 1; n <= 9; n++) {
+        assert_int_equal(add(history, GATEWAY, n, rows, (uint32_t)n % 4), 0);
+        assert_int_equal(add(history, OTHER, n, rows, 3), 0);
+        rows[1].time_us += 7;
+    }
+    assert_int_equal(history_commit(history), 0);
+    for (uint64_t from = 0; from <= 10; from++) {
+        struct buf text = {0};
+        assert_int_equal(history_each(history, GATEWAY, from, 6, print_report, &text), 0);
+        assert_finds(history, GATEWAY, from, 6, text.n == 0 ? "" : buf_cstr(&text));
+        buf_close(&text);
+    }
+    assert_finds(history, GATEWAY, 5, 5, "devices/iot 5 RealTime 1 0:D1/double/b=36.5\n");
+    assert_finds(history, GATEWAY, 9, UINT64_MAX, "devices/iot 9 RealTime 1 0:D1/double/b=36.5\n");
+    assert_finds(history, GATEWAY, UINT64_MAX, UINT64_MAX, "");
+    assert_finds(history, BYTES_LIT("devices/nobody"), 0, UINT64_MAX, "");
+    assert_finds(history, (struct bytes){0}, 0, UINT64_MAX, "");
+    history_close(history);
+}
+
+static void rows_are_found_whatever_the_times_kept_with_their_report_say(void **state)
+{
+    static const struct {
+        const char *sql, *want;
+    } cases[] = {
+        {"UPDATE reports SET first_us = 0, last_us = 0", TWO},
+        {"UPDATE reports SET first_us = 'x', last_us = x'00'", TWO},
+        {"UPDATE reports SET first_us = 0, last_us = 9223372036854775807", TWO},
+        {"UPDATE reports SET last_us = first_us - 1", TWO},
+        {"UPDATE rows SET time_us = 5 WHERE n = 2 AND row = 1", TWO},
+        {"DELETE FROM rows WHERE n = 2 AND row = 1", "devices/iot 2 RealTime 2 0:D1/int/a=1\n"},
+        {"DELETE FROM rows", "devices/iot 2 RealTime 2\n"},
+        {"DELETE FROM reports WHERE n = 2", ""},
+        {"UPDATE reports SET rows = 3", "devices/iot 2 RealTime 3 0:D1/int/a=1 1:D1/int/b=2\n"},
+    };
+    const char *path = folder_path(state, "history.db");
+    three_good_reports(state);
+    struct buf good = get_file(path);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        put_file(path, buf_bytes(&good), 0600);
+        run_sql(path, cases[i].sql);
+        struct history *history = open_history(state, HISTORY_READ);
+        print_message("%s\n", cases[i].sql);
+        assert_finds(history, GATEWAY, 2, 2, cases[i].want);
+        history_close(history);
+    }
+    buf_close(&good);
+}
+
+static void marks_are_the_beginnings_of_the_rows_leaves(void **state)
+{
+    struct history *history = open_history(state, HISTORY_WRITE);
+    struct row rows[] = {row_of("b", DATATYPE_DOUBLE, "36.5", TIME_US + 9),
+                         row_of("a", DATATYPE_STRING, "", TIME_US)};
+    char hex[2][2 * HISTORY_MARK_SIZE + 1], sql[256];
+    assert_int_equal(add(history, GATEWAY, 1, NULL, 0), 0);
+    assert_int_equal(add(history, GATEWAY, 2, rows, 2), 0);
+    history_close(history);
+    for (size_t i = 0; i < 2; i++) {
+        struct hash leaf;
+        assert_int_equal(row_leaf(&rows[i], &leaf), 0);
+        hex_encode(bytes_of(leaf.b, HISTORY_MARK_SIZE), hex[i]);
+    }
+    snprintf(sql, sizeof(sql),
+             "SELECT count(*) FROM reports WHERE (n = 1 AND marks = x'') OR (n = 2 AND marks ="
+             " x'%s%s' AND first_us = 1594046911000000 AND last_us = 1594046911000009)",
+             hex[0], hex[1]);
+    assert_int_equal(ask_sql(folder_path(state, "history.db"), sql), 2);
+}
+
 static int count_rows(void *context, struct bytes gateway, uint64_t n,
                       const struct history_stored *stored, const struct history_stored_row *rows,
                       size_t row_count)
@@ -433,6 +520,12 @@ static void more_rows_than_a_report_can_have_are_cut(void **state)
     struct history *history = open_history(state, HISTORY_READ);
     size_t count = 0;
     assert_int_equal(history_each(history, GATEWAY, 2, 2, count_rows, &count), 0);
+    assert_int_equal(count, REPORT_ROWS_MAX + 1);
+    history_close(history);
+    run_sql(folder_path(state, "history.db"), "UPDATE reports SET first_us = 0");
+    history = open_history(state, HISTORY_READ);
+    count = 0;
+    assert_int_equal(history_find(history, GATEWAY, 2, 2, count_rows, &count), 0);
     assert_int_equal(count, REPORT_ROWS_MAX + 1);
     history_close(history);
 }
@@ -655,6 +748,9 @@ int main(void)
         T(readings_are_for_people),
         T(what_was_changed_behind_us_is_read_as_it_is),
         T(strays_are_not_given_when_not_all_is_asked_for),
+        T(few_reports_are_found_as_in_a_pass_over_all),
+        T(rows_are_found_whatever_the_times_kept_with_their_report_say),
+        T(marks_are_the_beginnings_of_the_rows_leaves),
         T(more_rows_than_a_report_can_have_are_cut),
         T(a_long_value_is_cut_after_one_byte_too_many),
         T(a_reader_sees_what_was_committed_while_the_writer_goes_on),
