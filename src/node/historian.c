@@ -2,12 +2,16 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "crypto/random.h"
+#include "node/tally.h"
 #include "store/history.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
-#define COMPONENT "history"
+#define COMPONENT         "history"
+#define DELIVERY_RETRY_NS 10000000
 
 struct historian {
     struct historian_options options;
@@ -17,7 +21,8 @@ struct historian {
     pthread_cond_t wake;
     /* under the lock */
     struct historian_job *first, **last;
-    size_t waiting, waiting_bytes;
+    struct tally waiting;
+    struct tallies gateways; /* what is waiting, by gateway */
     bool is_stopping;
     struct historian_stats stats;
     /* the thread's own */
@@ -76,17 +81,22 @@ void historian_job_free(struct historian_job *job)
 
 int historian_submit(struct historian *historian, struct historian_job *job)
 {
+    static const struct tally most = {HISTORIAN_REPORTS_MAX, HISTORIAN_BYTES_MAX};
+    static const struct tally share = {HISTORIAN_REPORTS_MAX / HISTORIAN_SHARE,
+                                       HISTORIAN_BYTES_MAX / HISTORIAN_SHARE};
     int error = 0;
     pthread_mutex_lock(&historian->lock);
-    if (historian->is_stopping || historian->waiting >= HISTORIAN_REPORTS_MAX ||
-        historian->waiting_bytes + job->size_bytes > HISTORIAN_BYTES_MAX) {
+    struct tally *own = tallies_of(&historian->gateways, job->report.head.gateway);
+    if (historian->is_stopping || !tally_has_room(&historian->waiting, &most, job->size_bytes) ||
+        !tally_has_room(own, &share, job->size_bytes)) {
         error = SEALMQ_E_BUSY;
     } else {
+        job->historian = historian;
         job->next = NULL;
         *historian->last = job;
         historian->last = &job->next;
-        historian->waiting++;
-        historian->waiting_bytes += job->size_bytes;
+        tally_add(&historian->waiting, job->size_bytes);
+        tally_add(own, job->size_bytes);
         pthread_cond_signal(&historian->wake);
     }
     pthread_mutex_unlock(&historian->lock);
@@ -102,8 +112,9 @@ static struct historian_job *take_batch(struct historian *historian)
     struct historian_job *batch = historian->first;
     struct historian_job **end = &historian->first;
     for (size_t n = 0; n < HISTORIAN_BATCH_MAX && *end != NULL; n++) {
-        historian->waiting--;
-        historian->waiting_bytes -= (*end)->size_bytes;
+        struct tally *own = tallies_of(&historian->gateways, (*end)->report.head.gateway);
+        tally_take(&historian->waiting, (*end)->size_bytes);
+        tally_take(own, (*end)->size_bytes);
         end = &(*end)->next;
     }
     if (batch != NULL) {
@@ -194,12 +205,6 @@ static void count_batch(struct historian *historian, const struct historian_job 
     pthread_mutex_unlock(&historian->lock);
 }
 
-/* On the worker: the list of its jobs, each handed to `done`. */
-struct delivery {
-    void (*done)(void *worker_context, struct historian_job *job);
-    struct historian_job *first;
-};
-
 static void free_jobs(struct historian_job *job)
 {
     while (job != NULL) {
@@ -209,21 +214,19 @@ static void free_jobs(struct historian_job *job)
     }
 }
 
+/* On the worker: the list of its jobs, each handed to `done`. */
 static void deliver(void *worker_context, void *arg)
 {
-    struct delivery *delivery = arg;
-    struct historian_job *job = delivery->first;
+    struct historian_job *job = arg;
     while (job != NULL) {
         struct historian_job *next = job->next;
-        delivery->done(worker_context, job);
+        job->historian->options.done(worker_context, job);
         job = next;
     }
-    free(delivery);
 }
 
 /* Sends the jobs of one worker, which it takes out of the batch, home in one delivery. */
-static void deliver_to(struct historian *historian, struct net_worker *worker,
-                       struct historian_job **batch)
+static void deliver_to(struct net_worker *worker, struct historian_job **batch)
 {
     struct historian_job *first = NULL, **last = &first, **at = batch;
     while (*at != NULL) {
@@ -237,16 +240,13 @@ static void deliver_to(struct historian *historian, struct net_worker *worker,
         *last = job;
         last = &job->next;
     }
-    struct delivery *delivery = malloc(sizeof *delivery);
-    if (delivery == NULL) {
-        free_jobs(first); /* unanswered: the gateways send them again */
-        return;
-    }
-    *delivery = (struct delivery){historian->options.done, first};
-    if (net_worker_post(worker, deliver, delivery) != 0) {
-        free_jobs(first);
-        free(delivery);
-    }
+    /* A report without an answer would hold up all acknowledgements of its client: it waits for
+     * memory, and those behind it with it. */
+    int error;
+    while ((error = net_worker_post(worker, deliver, first)) == SEALMQ_E_NOMEM)
+        nanosleep(&(struct timespec){.tv_nsec = DELIVERY_RETRY_NS}, NULL);
+    if (error != 0)
+        free_jobs(first); /* the worker has stopped, and its clients are gone */
 }
 
 static void *historian_main(void *arg)
@@ -260,7 +260,7 @@ static void *historian_main(void *arg)
         note_outcome(historian, error);
         count_batch(historian, batch, error);
         while (batch != NULL)
-            deliver_to(historian, batch->worker, &batch);
+            deliver_to(batch->worker, &batch);
     }
     return NULL;
 }
@@ -273,6 +273,7 @@ int historian_new(const struct historian_options *options, struct historian **ou
         return SEALMQ_E_NOMEM;
     historian->options = *options;
     historian->last = &historian->first;
+    random_bytes(&historian->gateways.seed, sizeof historian->gateways.seed);
     int error = history_open(options->path, HISTORY_WRITE, &historian->history, why, why_size);
     if (error == 0)
         error =
@@ -313,6 +314,6 @@ void historian_stats_get(struct historian *historian, struct historian_stats *ou
 {
     pthread_mutex_lock(&historian->lock);
     *out = historian->stats;
-    out->waiting = historian->waiting;
+    out->waiting = historian->waiting.items;
     pthread_mutex_unlock(&historian->lock);
 }

@@ -1,8 +1,8 @@
 /* The thread that writes the history: takes what waits, stores it in one transaction, and says of
  * each report, on the worker that it came from, whether it is durable.
  *
- * The queue is bounded in reports and bytes; over that a report is refused (SEALMQ_E_BUSY), which
- * the gateway is told, and sends it again later. */
+ * The queue is bounded in reports and bytes, as a whole and for each gateway; over that a report is
+ * refused (SEALMQ_E_BUSY), which the gateway is told, and sends it again later. */
 #ifndef SEALMQ_NODE_HISTORIAN_H
 #define SEALMQ_NODE_HISTORIAN_H
 
@@ -12,6 +12,7 @@
 
 #define HISTORIAN_REPORTS_MAX 65536
 #define HISTORIAN_BYTES_MAX   (64 * 1024 * 1024)
+#define HISTORIAN_SHARE       4    /* a gateway gets no more than this part of the queue */
 #define HISTORIAN_BATCH_MAX   4096 /* reports in one transaction */
 
 struct historian;
@@ -19,6 +20,7 @@ struct historian;
 /* One report on its way, and back with `error` and `recorded` set. */
 struct historian_job {
     struct historian_job *next;
+    struct historian *historian; /* that took it */
     struct net_worker *worker;
     struct broker_conn conn;
     uint64_t ticket;

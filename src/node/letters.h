@@ -3,9 +3,7 @@
  * has signatures to be checked, and is taken a few at a time.
  *
  * Bounded as a whole and for each source, so that neither one client nor one faulty node leaves no
- * room for the rest. Clients share a fixed table of tallies by a keyed hash of their ids: two of
- * them may share one, and its bound.
- *
+ * room for the rest. *
  * Without a lock: the caller has one. */
 #ifndef SEALMQ_NODE_LETTERS_H
 #define SEALMQ_NODE_LETTERS_H
@@ -13,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "consensus/pbft.h"
+#include "node/tally.h"
 
 #define LETTERS_ITEMS_MAX        65536 /* of nodes; of clients half as much, in bytes as well */
 #define LETTERS_BYTES_MAX        (64 * 1024 * 1024)
@@ -21,7 +20,6 @@
 #define LETTERS_PASSED_ON_SHARE  4
 #define LETTERS_CLIENT_ITEMS_MAX 256
 #define LETTERS_CLIENT_BYTES_MAX (8 * 1024 * 1024)
-#define LETTERS_CLIENT_TALLIES   1024
 
 enum letter_kind { LETTER_MESSAGE, LETTER_REQUEST, LETTER_ANNOUNCE };
 
@@ -36,23 +34,18 @@ struct letter {
     uint8_t bytes[];
 };
 
-struct letters_tally {
-    size_t items, bytes;
-};
-
 struct letters_queue {
     struct letter *first, **last;
-    struct letters_tally all;
+    struct tally all;
 };
 
 struct letters {
     struct letters_queue nodes, clients;
-    struct letters_tally said[VALIDATORS_MAX], passed_on[VALIDATORS_MAX];
-    struct letters_tally client[LETTERS_CLIENT_TALLIES];
-    uint64_t seed;
+    struct tally said[VALIDATORS_MAX], passed_on[VALIDATORS_MAX];
+    struct tallies client;
 };
 
-/* The seed is random: nobody shall know who shares a tally with whom. */
+/* The seed is that of the clients' tallies. */
 void letters_init(struct letters *letters, uint64_t seed);
 /* Takes the letter over. SEALMQ_E_BUSY: not taken, a bound is reached. */
 SEALMQ_MUST_CHECK int letters_put(struct letters *letters, struct letter *letter);
