@@ -7,8 +7,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-#define COMPONENT "device"
+#define COMPONENT       "device"
+#define MEMBER_TRIES    100
+#define MEMBER_RETRY_NS 10000000
 
 static void reply_all(struct node_worker *worker, struct broker_conn conn,
                       const struct device_output *output)
@@ -244,19 +247,47 @@ static void on_notice(void *worker_context, void *arg)
     free(notice);
 }
 
-static void send_notice(struct node *node, struct bytes id, const struct notice *like,
-                        struct bytes proof)
+static int post_notice(struct node *node, struct bytes id, const struct notice *like,
+                       struct bytes proof)
 {
     struct notice *notice = malloc(sizeof *notice + proof.n);
     if (notice == NULL)
-        return;
+        return SEALMQ_E_NOMEM;
     *notice = *like;
     notice->proof_size = proof.n;
     if (proof.n != 0)
         memcpy(notice->proof, proof.p, proof.n);
-    if (bytes_to_cstr(id, notice->id, sizeof notice->id) != 0 ||
-        net_worker_post(net_server_owner(node->server, id), on_notice, notice) != 0)
+    int error = bytes_to_cstr(id, notice->id, sizeof notice->id);
+    if (error == 0)
+        error = net_worker_post(net_server_owner(node->server, id), on_notice, notice);
+    if (error != 0)
         free(notice);
+    return error;
+}
+
+/* An answer that is lost is asked for again. */
+static void send_notice(struct node *node, struct bytes id, const struct notice *like,
+                        struct bytes proof)
+{
+    int error = post_notice(node, id, like, proof);
+    if (error != 0)
+        log_debug(COMPONENT, "%.*s is not told what became of request %llu: %s", (int)id.n,
+                  (const char *)id.p, (unsigned long long)like->number, sealmq_error_text(error));
+}
+
+/* A revocation that is lost would leave its gateway connected, and its key in use. */
+static void send_member(struct node *node, struct bytes id, const struct notice *like)
+{
+    int error;
+    for (unsigned tries = 0; tries < MEMBER_TRIES; tries++) {
+        error = post_notice(node, id, like, (struct bytes){0});
+        if (error != SEALMQ_E_NOMEM)
+            return; /* sent, or the worker has stopped */
+        nanosleep(&(struct timespec){.tv_nsec = MEMBER_RETRY_NS}, NULL);
+    }
+    log_error(COMPONENT, "there is no memory to tell what %.*s may do now: this node ends",
+              (int)id.n, (const char *)id.p);
+    node_fail(node, error);
 }
 
 void node_member_changed(void *context, const struct member *member)
@@ -264,13 +295,12 @@ void node_member_changed(void *context, const struct member *member)
     struct node *node = context;
     if (node->server == NULL) /* still starting: the workers ask the registry when they start */
         return;
-    send_notice(node, bytes_str(member->id),
+    send_member(node, bytes_str(member->id),
                 &(struct notice){
                     .kind = NOTICE_MEMBER,
                     .is_active = member->status == MEMBER_ACTIVE,
                     .key = member->key,
-                },
-                (struct bytes){0});
+                });
     node_publish_members(node);
 }
 
