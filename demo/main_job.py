@@ -375,22 +375,27 @@ class Job:
                 "ORDER BY r.n LIMIT 1").fetchone()
             key, value = row[:4], row[4]
             where = 'WHERE time_us = ? AND gateway = ? AND n = ? AND row = ?'
+            lie = 21.5 if value != 21.5 else 22.5
             with db:
-                db.execute(f'UPDATE rows SET val = 21.5 {where}', key)
-            self.screen.say(f'report {key[2]}, row {key[3]}: pump-1 temperature {value} -> 21.5')
+                db.execute(f'UPDATE rows SET val = ? {where}', (lie, *key))
+            self.screen.say(f'report {key[2]}, row {key[3]}: pump-1 temperature {value} -> {lie}')
             result = self.audit((1,))
             _, out = self.run('audit', '--data', f'node-{HOME}/data', '--node', f'node/{HOME}',
                               expect=(1,))
             self.screen.quote(out)
-            named = [f for f in result['findings'] if f['verdict'] == 'modified' and
-                     f['gateway'] == GATEWAY and f['report'] == key[2]]
             with db:
                 db.execute(f'UPDATE rows SET val = ? {where}', (value, *key))
-        if not named or any(f['report'] != key[2] for f in result['findings']):
-            raise Failure(f'the audit did not name report {key[2]} alone: {result["findings"]}')
+        named = [(f['verdict'], f['gateway'], f['report'], f['row'], f['located'],
+                  [row['row'] for row in f['rows']]) for f in result['findings']]
+        if named != [('modified', GATEWAY, key[2], key[3], [key[3]], [key[3]])]:
+            raise Failure(f'the audit did not name row {key[3]} of report {key[2]} alone: '
+                          f'{result["findings"]}')
+        line = f'modified: report {key[2]} of {GATEWAY}, row {key[3]}'
+        if line not in out.splitlines():
+            raise Failure(f'the audit did not print "{line}"')
         self.summary['tampered_found'] = True
         self.audit((0,))
-        self.screen.good('found and named; put back, and the audit is clean again')
+        self.screen.good(f'it named that one row ("{line}"); put back, and the audit is clean again')
 
     def lose_node(self):
         status = self.status(HOME)

@@ -16,6 +16,7 @@
 #define ME             "audit"
 #define FINDINGS_SHOWN 20
 #define ROWS_SHOWN     5
+#define ROWS_LISTED    1000 /* of one finding, in JSON */
 #define PROGRESS_EVERY 4096
 
 static void print_help(void)
@@ -65,6 +66,40 @@ static void person_row(const struct history_stored_row *row)
            (const char *)row->row.unit.p, time);
 }
 
+static void person_located(const struct audit_finding *finding, const struct audit_row *row)
+{
+    if (row->state == AUDIT_ROW_MISSING) {
+        printf("    row %u: is missing\n", row->number);
+        return;
+    }
+    person_row(row->stored);
+    if (row->state == AUDIT_ROW_SURPLUS)
+        puts("           is surplus: the report was signed without it");
+    else if (finding->is_as_signed)
+        puts("           was signed so, but is stored in a form that no node writes");
+    else
+        puts("           was signed with another value, unit, time or item");
+}
+
+static void person_rows(const struct audit_finding *finding)
+{
+    size_t of = finding->located_count != 0 ? finding->located_count : finding->row_count;
+    size_t shown = of < ROWS_SHOWN ? of : ROWS_SHOWN;
+    if (finding->located_count == 0 && finding->is_as_signed)
+        puts("    its rows are as signed: what is kept about the report was changed");
+    else if (finding->located_count == 0 && finding->verdict == AUDIT_MODIFIED &&
+             finding->row_count != 0)
+        puts("    which of its rows was changed cannot be told:");
+    for (size_t i = 0; i < shown; i++) {
+        if (finding->located_count != 0)
+            person_located(finding, &finding->located[i]);
+        else
+            person_row(&finding->rows[i]);
+    }
+    if (of > shown)
+        printf("    ... and %zu rows more\n", of - shown);
+}
+
 static void person_finding(const struct audit_finding *finding)
 {
     char hex[2 * HASH_SIZE + 1];
@@ -73,6 +108,8 @@ static void person_finding(const struct audit_finding *finding)
            (const char *)finding->gateway.p);
     if (finding->row >= 0)
         printf(", row %lld", (long long)finding->row);
+    else if (finding->located_count != 0)
+        printf(", %zu rows", finding->located_count);
     puts("");
     if (finding->height != 0) {
         hex_of(&finding->expected, hex);
@@ -82,15 +119,7 @@ static void person_finding(const struct audit_finding *finding)
         hex_of(&finding->stored, hex);
         printf("    its rows hash to %s\n", hex);
     }
-    size_t shown = 0;
-    for (size_t i = 0; i < finding->row_count && shown < ROWS_SHOWN; i++) {
-        if (finding->row >= 0 && finding->rows[i].number != (uint32_t)finding->row)
-            continue;
-        person_row(&finding->rows[i]);
-        shown++;
-    }
-    if (finding->row < 0 && finding->row_count > shown)
-        printf("    ... and %zu rows more\n", finding->row_count - shown);
+    person_rows(finding);
 }
 
 static void json_row(struct buf *json, const struct history_stored_row *row, bool is_first)
@@ -104,9 +133,37 @@ static void json_row(struct buf *json, const struct history_stored_row *row, boo
     json_append_string(json, row->row.service);
     buf_append_cstr(json, ",\"name\":");
     json_append_string(json, row->row.name);
+    buf_append_cstr(json, ",\"unit\":");
+    json_append_string(json, row->row.unit);
     buf_append_cstr(json, ",\"value\":");
     json_append_string(json, row->row.value);
     buf_append_u8(json, '}');
+}
+
+/* The rows that offend, as far as they are stored; all, where it cannot be told. */
+static void json_rows(struct buf *json, const struct audit_finding *finding)
+{
+    bool is_first = true;
+    if (finding->located_count == 0) {
+        for (size_t i = 0; i < finding->row_count && i < ROWS_LISTED; i++)
+            json_row(json, &finding->rows[i], i == 0);
+        return;
+    }
+    for (size_t i = 0; i < finding->located_count && i < ROWS_LISTED; i++) {
+        if (finding->located[i].stored == NULL)
+            continue;
+        json_row(json, finding->located[i].stored, is_first);
+        is_first = false;
+    }
+}
+
+/* Numbers; each once, though more than one row may be stored under it. */
+static void json_located(struct buf *json, const struct audit_finding *finding)
+{
+    const struct audit_row *located = finding->located;
+    for (size_t i = 0; i < finding->located_count && i < ROWS_LISTED; i++)
+        if (i == 0 || located[i].number != located[i - 1].number)
+            buf_printf(json, "%s%u", i == 0 ? "" : ",", located[i].number);
 }
 
 static void json_finding(struct buf *json, const struct audit_finding *finding, bool is_first)
@@ -116,17 +173,14 @@ static void json_finding(struct buf *json, const struct audit_finding *finding, 
     hex_of(&finding->expected, expected);
     buf_printf(json,
                "%s{\"verdict\":\"%s\",\"gateway\":\"%.*s\",\"report\":%llu,\"row\":%lld,"
-               "\"height\":%llu,\"stored\":\"%s\",\"expected\":\"%s\",\"rows\":[",
+               "\"height\":%llu,\"stored\":\"%s\",\"expected\":\"%s\",\"located\":[",
                is_first ? "" : ",", audit_verdict_name(finding->verdict), (int)finding->gateway.n,
                (const char *)finding->gateway.p, (unsigned long long)finding->n,
                (long long)finding->row, (unsigned long long)finding->height, stored, expected);
-    bool first = true;
-    for (size_t i = 0; i < finding->row_count; i++) {
-        if (finding->row >= 0 && finding->rows[i].number != (uint32_t)finding->row)
-            continue;
-        json_row(json, &finding->rows[i], first);
-        first = false;
-    }
+    json_located(json, finding);
+    buf_printf(json, "],\"located_count\":%zu,\"row_count\":%zu,\"rows\":[", finding->located_count,
+               finding->row_count);
+    json_rows(json, finding);
     buf_append_cstr(json, "]}");
 }
 
