@@ -44,8 +44,11 @@ struct net_connection *connection_new(struct net_worker *worker, int fd, const c
 static void connection_leave_list(struct net_connection *c)
 {
     DL_DELETE(c->worker->lists[c->phase], c);
-    if (c->phase == NET_HANDSHAKE)
+    if (c->phase == NET_HANDSHAKE) {
         c->worker->handshake_count--;
+        atomic_fetch_sub(&c->worker->server->handshake_bytes, c->handshake_bytes);
+        c->handshake_bytes = 0;
+    }
 }
 
 void connection_set_phase(struct net_connection *c, enum net_phase phase, uint64_t deadline_ms)

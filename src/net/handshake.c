@@ -32,6 +32,15 @@ static size_t connect_bytes_max(const struct net_worker *worker)
     return most < NET_CONNECT_BYTES_MAX ? most : NET_CONNECT_BYTES_MAX;
 }
 
+/* Counts what the connection holds by now; whether it may go on. */
+static bool handshake_has_room(struct net_connection *c)
+{
+    size_t more = c->rest.capacity - c->handshake_bytes;
+    c->handshake_bytes += more;
+    return atomic_fetch_add(&c->worker->server->handshake_bytes, more) + more <=
+           NET_HANDSHAKE_BYTES_MAX;
+}
+
 /* Gives the connection to the worker `to`. */
 static void handshake_finish(struct net_connection *c, unsigned to)
 {
@@ -69,8 +78,13 @@ static void handshake_examine(struct net_connection *c)
         connection_destroy(c);
         return;
     }
-    if (e == SEALMQ_E_AGAIN)
+    if (e == SEALMQ_E_AGAIN) {
+        if (!handshake_has_room(c)) {
+            log_debug(NET_LOG, "%s: too many unfinished CONNECTs", c->peer);
+            connection_destroy(c);
+        }
         return;
+    }
     struct mqtt_packet packet;
     uint8_t reason;
     unsigned to = worker->index;

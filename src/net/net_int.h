@@ -27,6 +27,8 @@
 #define NET_BACKLOG             1024
 /* A CONNECT with its largest client id, will, user name and password that anybody has a use for. */
 #define NET_CONNECT_BYTES_MAX   (128 * 1024)
+/* All CONNECTs together that are not whole yet, on all workers: anyone may begin one. */
+#define NET_HANDSHAKE_BYTES_MAX (64 * 1024 * 1024)
 /* Closing: for what is still to be written, and then for the peer to close its side. */
 #define NET_END_TIMEOUT_MS      5000
 #define NET_LINGER_BYTES        (256 * 1024)
@@ -46,6 +48,7 @@ struct net_connection {
     struct buf rest;         /* read, but not taken by the shard yet; no memory when empty */
     uint64_t deadline_ms;    /* in HANDSHAKE and ENDING */
     size_t discarded_bytes;  /* in ENDING */
+    size_t handshake_bytes;  /* in HANDSHAKE: what this one has of the server's */
     int fd;
     int events; /* that the loop watches for */
     enum net_phase phase;
@@ -131,6 +134,7 @@ struct net_server {
     unsigned worker_count;
     _Atomic uint64_t retained_counter;
     _Atomic uint64_t accept_logged_ms;
+    _Atomic size_t handshake_bytes; /* memory of unfinished CONNECTs */
     bool was_started;
     bool is_running; /* threads exist */
 };
