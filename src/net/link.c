@@ -463,9 +463,12 @@ static int link_make_client(struct net_link *link)
 
 static int link_watch_new(struct net_link *link)
 {
-    int fd = fcntl(mosquitto_socket(link->mosq), F_DUPFD_CLOEXEC, 0);
+    /* Not F_DUPFD_CLOEXEC, which the thread sanitizer does not see: it would take the new
+     * descriptor for an older one of the same number. */
+    int fd = dup(mosquitto_socket(link->mosq));
     if (fd < 0)
         return MOSQ_ERR_ERRNO;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     struct link_socket *socket = calloc(1, sizeof(*socket));
     if (socket == NULL || uv_poll_init(link->options.loop, &socket->poll, fd) != 0) {
         free(socket);
