@@ -1,6 +1,7 @@
 #include "edge/machine.h"
 
 #include "base/id.h"
+#include "base/text.h"
 #include "store/file.h"
 
 #include <ctype.h>
@@ -44,12 +45,26 @@ static void add(struct machine *machine, const char *service, const char *name, 
     };
 }
 
-static void add_number(struct machine *machine, const char *service, const char *name,
-                       const char *unit, unsigned long long value)
+/* A whole number of the kernel's, `factor` times. */
+static void add_counter(struct machine *machine, const char *service, const char *name,
+                        const char *unit, const char *word, unsigned factor)
 {
     char text[24];
-    snprintf(text, sizeof text, "%llu", value);
+    uint64_t value;
+    if (u64_parse(bytes_str(word), &value) != 0 || value > INT64_MAX / factor)
+        return;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value * factor);
     add(machine, service, name, unit, DATATYPE_INT, text);
+}
+
+/* The same, called "<of>.<what>". */
+static void add_counter_of(struct machine *machine, const char *service, const char *of,
+                           const char *what, const char *unit, const char *word, unsigned factor)
+{
+    char name[NAME_MAX_BYTES + 1];
+    int n = snprintf(name, sizeof name, "%s.%s", of, what);
+    if (n > 0 && (size_t)n < sizeof name)
+        add_counter(machine, service, name, unit, word, factor);
 }
 
 /* ---- files ---- */
@@ -78,23 +93,36 @@ static bool next_line(const char **text, char *line, size_t size)
     return true;
 }
 
+/* The line's words, at most `most` of them; the line is cut up. */
+static size_t split(char *line, char *words[], size_t most)
+{
+    static const char spaces[] = " \t\r\n";
+    size_t n = 0;
+    for (char *p = line + strspn(line, spaces); *p != '\0' && n < most; p += strspn(p, spaces)) {
+        words[n++] = p;
+        p += strcspn(p, spaces);
+        if (*p != '\0')
+            *p++ = '\0';
+    }
+    return n;
+}
+
 static void read_load(struct machine *machine, const char *root)
 {
-    char one[32], five[32], fifteen[32];
-    unsigned running, processes;
+    static const char *const names[] = {"load_1", "load_5", "load_15"};
+    char line[256], *words[4];
     const char *text = slurp(machine, root, "/proc/loadavg");
-    if (text == NULL)
+    if (text == NULL || !next_line(&text, line, sizeof line))
         return;
-    int n = sscanf(text, "%31s %31s %31s %u/%u", one, five, fifteen, &running, &processes);
-    if (n < 3)
+    size_t n = split(line, words, 4);
+    for (size_t i = 0; i < 3 && i < n; i++)
+        add(machine, "load", names[i], "", DATATYPE_DOUBLE, words[i]);
+    char *slash = n == 4 ? strchr(words[3], '/') : NULL;
+    if (slash == NULL)
         return;
-    add(machine, "load", "load_1", "", DATATYPE_DOUBLE, one);
-    add(machine, "load", "load_5", "", DATATYPE_DOUBLE, five);
-    add(machine, "load", "load_15", "", DATATYPE_DOUBLE, fifteen);
-    if (n == 5) {
-        add_number(machine, "load", "running", "", running);
-        add_number(machine, "load", "processes", "", processes);
-    }
+    *slash = '\0';
+    add_counter(machine, "load", "running", "", words[3], 1);
+    add_counter(machine, "load", "processes", "", slash + 1, 1);
 }
 
 static void read_memory(struct machine *machine, const char *root)
@@ -103,76 +131,74 @@ static void read_memory(struct machine *machine, const char *root)
         {"MemTotal:", "total"},       {"MemAvailable:", "available"}, {"MemFree:", "free"},
         {"SwapTotal:", "swap_total"}, {"SwapFree:", "swap_free"},
     };
-    char line[256], label[64];
-    unsigned long long kib;
+    char line[256], *words[3];
     const char *text = slurp(machine, root, "/proc/meminfo");
     while (text != NULL && next_line(&text, line, sizeof line)) {
-        if (sscanf(line, "%63s %llu kB", label, &kib) != 2)
+        if (split(line, words, 3) != 3 || strcmp(words[2], "kB") != 0)
             continue;
         for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-            if (strcmp(label, wanted[i][0]) == 0)
-                add_number(machine, "memory", wanted[i][1], "bytes", kib * 1024);
+            if (strcmp(words[0], wanted[i][0]) == 0)
+                add_counter(machine, "memory", wanted[i][1], "bytes", words[1], 1024);
         }
     }
 }
 
-static void add_of(struct machine *machine, const char *service, const char *of, const char *what,
-                   const char *unit, unsigned long long value)
-{
-    char name[NAME_MAX_BYTES + 1];
-    int n = snprintf(name, sizeof name, "%s.%s", of, what);
-    if (n > 0 && (size_t)n < sizeof name)
-        add_number(machine, service, name, unit, value);
-}
-
 static void read_network(struct machine *machine, const char *root)
 {
-    static const char *const names[] = {"rx_bytes", "rx_packets", "rx_errors", "rx_dropped",
-                                        "tx_bytes", "tx_packets", "tx_errors", "tx_dropped"};
-    char line[512], interface[48];
-    unsigned long long v[8];
+    static const struct {
+        const char *name, *unit;
+        size_t column;
+    } counters[] = {
+        {"rx_bytes", "bytes", 0},     {"rx_packets", "packets", 1},  {"rx_errors", "packets", 2},
+        {"rx_dropped", "packets", 3}, {"tx_bytes", "bytes", 8},      {"tx_packets", "packets", 9},
+        {"tx_errors", "packets", 10}, {"tx_dropped", "packets", 11},
+    };
+    enum { COLUMNS = 12 };
+    char line[512], *words[COLUMNS], *interface;
     const char *text = slurp(machine, root, "/proc/net/dev");
     while (text != NULL && next_line(&text, line, sizeof line)) {
         char *colon = strrchr(line, ':');
         if (colon == NULL)
             continue;
         *colon = '\0';
-        if (sscanf(line, " %47s", interface) != 1 ||
-            sscanf(colon + 1, "%llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu %llu", &v[0],
-                   &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 8 ||
+        if (split(line, &interface, 1) != 1 || split(colon + 1, words, COLUMNS) != COLUMNS ||
             strncmp(interface, "veth", 4) == 0)
             continue;
         clean(interface);
-        for (size_t i = 0; i < 8; i++)
-            add_of(machine, "network", interface, names[i], i % 4 == 0 ? "bytes" : "packets", v[i]);
+        for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
+            add_counter_of(machine, "network", interface, counters[i].name, counters[i].unit,
+                           words[counters[i].column], 1);
     }
 }
 
 static bool is_whole_disk(const char *root, const char *disk)
 {
+    static const char *const memory[] = {"loop", "ram", "zram"};
     char path[PATH_SIZE];
-    if (strncmp(disk, "loop", 4) == 0 || strncmp(disk, "ram", 3) == 0 ||
-        strncmp(disk, "zram", 4) == 0 || strchr(disk, '/') != NULL)
-        return false;
+    for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
+        if (strncmp(disk, memory[i], strlen(memory[i])) == 0)
+            return false;
+    }
     int n = snprintf(path, sizeof path, "%s/sys/block/%s", root, disk);
-    return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
+    return strchr(disk, '/') == NULL && n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
 }
 
 static void read_disks(struct machine *machine, const char *root)
 {
-    char line[512], disk[48];
-    unsigned long long reads, sectors_read, writes, sectors_written;
+    enum { DISK = 2, READS, SECTORS_READ = 5, WRITES = 7, SECTORS_WRITTEN = 9, COLUMNS };
+    enum { SECTOR_BYTES = 512 }; /* here, whatever the disk's own are */
+    char line[512], *words[COLUMNS];
     const char *text = slurp(machine, root, "/proc/diskstats");
     while (text != NULL && next_line(&text, line, sizeof line)) {
-        if (sscanf(line, "%*u %*u %47s %llu %*u %llu %*u %llu %*u %llu", disk, &reads,
-                   &sectors_read, &writes, &sectors_written) != 5 ||
-            !is_whole_disk(root, disk))
+        if (split(line, words, COLUMNS) != COLUMNS || !is_whole_disk(root, words[DISK]))
             continue;
-        clean(disk);
-        add_of(machine, "disk", disk, "reads", "", reads);
-        add_of(machine, "disk", disk, "read_bytes", "bytes", sectors_read * 512);
-        add_of(machine, "disk", disk, "writes", "", writes);
-        add_of(machine, "disk", disk, "written_bytes", "bytes", sectors_written * 512);
+        clean(words[DISK]);
+        add_counter_of(machine, "disk", words[DISK], "reads", "", words[READS], 1);
+        add_counter_of(machine, "disk", words[DISK], "read_bytes", "bytes", words[SECTORS_READ],
+                       SECTOR_BYTES);
+        add_counter_of(machine, "disk", words[DISK], "writes", "", words[WRITES], 1);
+        add_counter_of(machine, "disk", words[DISK], "written_bytes", "bytes",
+                       words[SECTORS_WRITTEN], SECTOR_BYTES);
     }
 }
 
