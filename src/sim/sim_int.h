@@ -138,6 +138,8 @@ struct sim {
     uint32_t hated_loss;
     uint64_t hated_to;   /* bits */
     uint64_t weather_us; /* changes at least so often */
+    bool has_witnesses;  /* one replica at a time gets the votes (weather.c): */
+    unsigned witness;    /* n: none yet */
 
     struct buf registrations[SIM_GATEWAYS_MAX];
     struct sim_gateway gateways[SIM_GATEWAYS_MAX];
@@ -164,7 +166,7 @@ void sim_replica_event(struct sim *sim, const struct sim_event *event);
 /* Stops it, and lets it start again later. */
 void sim_replica_crash(struct sim *sim, struct sim_replica *replica, const char *when);
 
-/* network.c */
+/* network.c, weather.c */
 void sim_send(struct sim *sim, unsigned from, unsigned to, struct sim_payload *payload);
 SEALMQ_MUST_CHECK int sim_payload_new(enum pbft_message_kind kind, struct bytes bytes,
                                       struct sim_payload **out);
