@@ -48,6 +48,13 @@ uint16_t device_code_of(int error)
         return DEVICE_CODE_OK;
     case SEALMQ_E_EXISTS:
         return DEVICE_CODE_STORED_BEFORE;
+    case SEALMQ_E_PARSE:
+    case SEALMQ_E_SHORT:
+    case SEALMQ_E_PROTOCOL:
+    case SEALMQ_E_ARG:
+    case SEALMQ_E_HASH:     /* a request's root is not that of what it lists */
+    case SEALMQ_E_NOTFOUND: /* a record of an item that the chain does not know */
+        return DEVICE_CODE_MALFORMED;
     case SEALMQ_E_SIGNATURE:
         return DEVICE_CODE_SIGNATURE;
     case SEALMQ_E_COUNT:
@@ -85,8 +92,8 @@ uint16_t device_code_of(int error)
     case SEALMQ_E_CLOSED:
     case SEALMQ_E_TIMEOUT:
         return DEVICE_CODE_BUSY;
-    default:
-        return DEVICE_CODE_MALFORMED;
+    default: /* not the message's fault, or not known to be: a final answer would lose a report */
+        return DEVICE_CODE_BUSY;
     }
 }
 

@@ -84,14 +84,16 @@ static void codes_have_names_words_and_finality(void **state)
 static void errors_that_may_pass_are_not_final(void **state)
 {
     (void)state;
-    static const int passing[] = {
-        SEALMQ_E_NOMEM,   SEALMQ_E_AGAIN,  SEALMQ_E_BUSY,    SEALMQ_E_IO,      SEALMQ_E_FULL,
-        SEALMQ_E_CORRUPT, SEALMQ_E_CLOSED, SEALMQ_E_TIMEOUT, SEALMQ_E_EXPIRED, SEALMQ_E_CRYPTO};
+    static const int passing[] = {SEALMQ_E_NOMEM,  SEALMQ_E_AGAIN,   SEALMQ_E_BUSY,
+                                  SEALMQ_E_IO,     SEALMQ_E_FULL,    SEALMQ_E_CORRUPT,
+                                  SEALMQ_E_CLOSED, SEALMQ_E_TIMEOUT, SEALMQ_E_EXPIRED,
+                                  SEALMQ_E_CRYPTO, SEALMQ_E_CONFIG,  -1000};
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
         assert_false(device_code_is_final(device_code_of(passing[i])));
     static const int final[] = {SEALMQ_E_SIGNATURE, SEALMQ_E_COUNT,    SEALMQ_E_TYPE,
                                 SEALMQ_E_LIMIT,     SEALMQ_E_CONFLICT, SEALMQ_E_PARSE,
-                                SEALMQ_E_SHORT,     SEALMQ_E_REPLAY,   SEALMQ_E_DENIED};
+                                SEALMQ_E_SHORT,     SEALMQ_E_REPLAY,   SEALMQ_E_DENIED,
+                                SEALMQ_E_HASH,      SEALMQ_E_NOTFOUND, SEALMQ_E_PROTOCOL};
     for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
         assert_true(device_code_is_final(device_code_of(final[i])));
     for (int error = -31; error <= 0; error++)
