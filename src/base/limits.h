@@ -4,17 +4,18 @@
 #define SEALMQ_BASE_LIMITS_H
 
 /* Parts of formats: the same in every network. */
-#define ID_WORD_MAX     64                    /* one word of an id */
-#define ID_MAX          (2 * ID_WORD_MAX + 1) /* "word/word" */
-#define NETWORK_MAX     32                    /* a network's name */
-#define NAME_MAX_BYTES  64                    /* a device id, service id or item name */
-#define UNIT_MAX_BYTES  32                    /* a unit */
-#define VALUE_MAX_BYTES 4096                  /* one value as text */
-#define TOPIC_MAX_BYTES 1024                  /* a report's topic below the gateway's id */
-#define URL_MAX_BYTES   255
-#define VALIDATORS_MAX  128
-#define ADMINS_MAX      16
-#define MEMBERS_MAX     65536 /* ids ever registered in one network */
+#define ID_WORD_MAX      64                    /* one word of an id */
+#define ID_MAX           (2 * ID_WORD_MAX + 1) /* "word/word" */
+#define NETWORK_MAX      32                    /* a network's name */
+#define NAME_MAX_BYTES   64                    /* a device id, service id or item name */
+#define UNIT_MAX_BYTES   32                    /* a unit */
+#define VALUE_MAX_BYTES  4096                  /* one value as text */
+#define TOPIC_MAX_BYTES  1024                  /* a report's topic below the gateway's id */
+#define TOPIC_MAX_LEVELS 61 /* of it: the id, at most two, and one for the answer make 64 */
+#define URL_MAX_BYTES    255
+#define VALIDATORS_MAX   128
+#define ADMINS_MAX       16
+#define MEMBERS_MAX      65536 /* ids ever registered in one network */
 
 /* One report. */
 #define REPORT_ROWS_MAX  65536             /* rows of one report */

@@ -293,6 +293,16 @@ static bool topic_is_reserved(struct bytes below)
     return false;
 }
 
+/* The answer's topic and that of the republished report are a level longer, and have to be topics
+ * of the broker, too. */
+static bool topic_has_room(struct bytes below)
+{
+    size_t levels = 1;
+    for (size_t i = 0; i < below.n; i++)
+        levels += below.p[i] == '/';
+    return below.n <= TOPIC_MAX_BYTES && levels <= TOPIC_MAX_LEVELS;
+}
+
 static void count_refused(struct device_service_stats *stats, int error)
 {
     switch (error) {
@@ -386,7 +396,7 @@ static int refuse_unnamed_request(struct work *work, int error)
 static int take_report(struct work *work)
 {
     struct device_service *service = work->service;
-    if (topic_is_reserved(work->below) || work->below.n > TOPIC_MAX_BYTES)
+    if (topic_is_reserved(work->below) || !topic_has_room(work->below))
         return fail(work, SEALMQ_E_DENIED, "not a topic for reports");
     report_close(&service->report);
     int error = open_envelope(work);

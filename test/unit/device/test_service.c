@@ -507,6 +507,28 @@ static void reserved_and_foreign_topics_are_not_for_reports(void **state)
     side_close(&s);
 }
 
+/* Its answer could not be sent: the broker takes topics of 64 levels at most. */
+static void a_topic_with_too_many_levels_is_not_for_reports(void **state)
+{
+    (void)state;
+    struct side s;
+    side_init(&s);
+    assert_true(hello(&s, &s.gateway, 1));
+    for (size_t levels = TOPIC_MAX_LEVELS; levels <= TOPIC_MAX_LEVELS + 1; levels++) {
+        char topic[512] = GATEWAY;
+        for (size_t i = 0; i < levels; i++)
+            strcat(topic, "/x");
+        struct hash hash;
+        struct buf plain = report_plain(&s, topic + strlen(GATEWAY "/"), 1, "1", &hash);
+        send_sealed(&s, topic, buf_bytes(&plain));
+        bool fits = levels == TOPIC_MAX_LEVELS;
+        assert_int_equal(s.out.error, fits ? 0 : SEALMQ_E_DENIED);
+        assert_int_equal(s.out.has_report, fits);
+        buf_close(&plain);
+    }
+    side_close(&s);
+}
+
 static struct buf request_json(const struct sign_key *key, const struct hash *genesis,
                                const char *sender)
 {
@@ -629,6 +651,7 @@ int main(void)
         cmocka_unit_test(a_report_must_be_signed_by_its_gateway),
         cmocka_unit_test(a_malformed_report_is_answered_with_a_reason),
         cmocka_unit_test(reserved_and_foreign_topics_are_not_for_reports),
+        cmocka_unit_test(a_topic_with_too_many_levels_is_not_for_reports),
         cmocka_unit_test(requests_are_opened_and_handed_on),
         cmocka_unit_test(receipts_and_refusals_are_sealed_on_the_reply_topic),
         cmocka_unit_test(a_revoked_gateway_is_a_stranger),
