@@ -150,9 +150,11 @@ void session_refused(struct gateway *gateway, struct bytes fail, const struct ga
     if (!gateway->hello_is_out || handshake_fail_parse(fail, &number, &code) != 0 ||
         number != gateway->handshake_number)
         return;
-    /* Not signed, so no more than a hint: try again, as after silence. */
+    /* Not signed, so no more than a hint: try again as after silence, and no later for that,
+     * however often it comes. */
     gateway_update_note(gateway, GATEWAY_NOTE_BAD_MESSAGE, number, 0, device_code_words(code));
-    gateway->hello_due_ms = now->now_ms + HELLO_RETRY_MS;
+    if (gateway->hello_due_ms > now->now_ms + HELLO_RETRY_MS)
+        gateway->hello_due_ms = now->now_ms + HELLO_RETRY_MS;
 }
 
 void session_hint_unauth(struct gateway *gateway, const struct gateway_now *now)

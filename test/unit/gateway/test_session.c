@@ -229,6 +229,29 @@ static void hints_are_no_orders(void **state)
     world_close(&w);
 }
 
+static void forged_refusals_do_not_put_off_the_next_try(void **state)
+{
+    (void)state;
+    struct world w;
+    uint8_t fail[FAIL_SIZE];
+    world_init(&w);
+    world_register(&w);
+    w.is_mute = true;
+    world_start(&w);
+    world_connect(&w);
+    world_deliver(&w);
+    assert_int_equal(w.hellos, 1);
+    for (int round = 0; round < 100; round++) {
+        handshake_fail(w.hellos, DEVICE_CODE_BUSY, fail);
+        w.is_mute = false;
+        world_say(&w, GATEWAY "/key/fail", bytes_of(fail, sizeof fail));
+        w.is_mute = true;
+        world_pass(&w, 100);
+    }
+    assert_in_range(w.hellos, 3, 5);
+    world_close(&w);
+}
+
 static void what_does_not_open_is_counted_and_noted(void **state)
 {
     (void)state;
@@ -318,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_behind_loses_nothing_when_the_key_expires),
         cmocka_unit_test(a_node_that_lost_its_keys_gets_everything_again),
         cmocka_unit_test(hints_are_no_orders),
+        cmocka_unit_test(forged_refusals_do_not_put_off_the_next_try),
         cmocka_unit_test(what_does_not_open_is_counted_and_noted),
         cmocka_unit_test(an_answer_is_taken_once),
         cmocka_unit_test(an_answer_on_another_topic_does_not_open),
