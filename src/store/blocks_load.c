@@ -165,8 +165,14 @@ int blocks_load(struct block_store *store, const struct genesis *genesis, uint64
     *out = NULL;
     struct loading loading = {.store = store, .visitor = visitor};
     int error = chain_new(genesis, &loading.chain);
+    /* One moment for all statements: blocks and index are of one height though a node writes. */
+    bool is_ours = sqlite3_get_autocommit(store->db) != 0;
+    if (error == 0 && is_ours)
+        error = db_exec(store->db, "BEGIN");
     if (error == 0)
         error = load_blocks(&loading, until);
+    if (is_ours)
+        db_rollback(store->db);
     buf_close(&loading.block);
     if (error == 0) {
         *out = loading.chain;

@@ -517,6 +517,35 @@ static void a_reader_follows_the_writer(void **state)
     plant_free(plant);
 }
 
+static void write_on(void *context, uint64_t height, uint64_t tip)
+{
+    assert_int_equal(tip, 4);
+    if (height == 2) {
+        struct plant *plant = context;
+        struct interval_leaf leaf = leaf_of(6, LEAF_ACKNOWLEDGED);
+        add_data(&plant->batch, &plant->network, 5, 6, &leaf, 1, none, 0);
+        plant_block(plant);
+    }
+}
+
+static void a_reader_loads_one_moment_while_the_writer_goes_on(void **state)
+{
+    struct plant *plant = plant_of_four_blocks(state);
+    struct block_store *reader = plant_open(plant, BLOCK_STORE_READ);
+    struct chain *chain;
+    char why[512] = "";
+    if (block_store_load_chain(reader, &plant->network.genesis, UINT64_MAX, &chain, write_on, plant,
+                               why, sizeof(why)) != 0)
+        fail_msg("%s", why);
+    assert_int_equal(chain_height(chain), 4);
+    chain_free(chain);
+    uint64_t tip;
+    assert_int_equal(block_store_tip(reader, &tip), 0);
+    assert_int_equal(tip, 5);
+    block_store_close(reader);
+    plant_free(plant);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
@@ -536,6 +565,7 @@ int main(void)
         T(the_votes_for_another_block_of_the_same_height_do_not_count),
         T(a_damaged_page_is_an_error_not_a_crash),
         T(a_reader_follows_the_writer),
+        T(a_reader_loads_one_moment_while_the_writer_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
