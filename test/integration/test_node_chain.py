@@ -420,6 +420,8 @@ def test_an_audit_finds_what_was_changed_behind_the_nodes_back(network, written,
     assert not value['clean']
     assert [(f['verdict'], f['gateway'], f['report']) for f in value['findings']] == \
         [(what, written.id, 2)]
+    if what == 'modified':
+        assert (value['findings'][0]['row'], value['findings'][0]['located']) == (1, [1])
     text = network.offline('a', 'audit', '--gateway', written.id, '--history', copy).stdout
     assert f'{what}: report 2 of {written.id}' in text and 'NOT WHAT WAS SIGNED' in text
     assert audit(network, written.id)['clean']
