@@ -59,7 +59,7 @@ struct device_report {
     struct signature signature;
     struct bytes account;
     const struct row *rows;
-    struct bytes json; /* plain, for verified/... */
+    struct bytes json; /* plain, as it came: only what `rows` holds of it is signed */
 };
 
 /* What comes of one input or answer; all borrowed from the service until its next call, except

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "crypto/random.h"
 #include "crypto/seal.h"
+#include "device/report.h"
 #include "node/node_int.h"
 
 #include <stdio.h>
@@ -69,7 +70,9 @@ static enum broker_verdict store_report(struct node_worker *worker, const struct
                                         uint8_t *reason)
 {
     struct historian_job *job;
-    int error = historian_job_new(report, &job);
+    struct device_report rows_only = *report;
+    rows_only.json = (struct bytes){0};
+    int error = historian_job_new(&rows_only, &job);
     if (error == 0) {
         job->worker = worker->net;
         job->conn = in->conn;
@@ -135,20 +138,23 @@ enum broker_verdict node_device_message(struct node_worker *worker, const struct
     return BROKER_TAKEN;
 }
 
-/* The plain report for ordinary clients, on verified/<gateway>/<topic>. */
+/* The plain report for ordinary clients, on verified/<gateway>/<topic>: made of the rows, since a
+ * member of the JSON that is no part of them bears no signature. */
 static void republish(struct node_worker *worker, const struct device_report *report)
 {
-    struct buf topic = {0};
+    struct buf topic = {0}, json = {0};
     buf_append_cstr(&topic, "verified/");
     buf_append_bytes(&topic, report->head.gateway);
     buf_append_u8(&topic, '/');
     buf_append_bytes(&topic, report->head.topic);
     int error = buf_status(&topic);
     if (error == 0)
+        error = report_format(report->rows, report->head.rows, &json);
+    if (error == 0)
         error = broker_publish(net_worker_broker(worker->net),
                                &(struct broker_outgoing){
                                    .topic = buf_bytes(&topic),
-                                   .payload = report->json,
+                                   .payload = buf_bytes(&json),
                                    .qos = 1,
                                },
                                net_worker_now_ms(worker->net));
@@ -156,6 +162,7 @@ static void republish(struct node_worker *worker, const struct device_report *re
         log_warn(COMPONENT, "a stored report could not be republished: %s",
                  sealmq_error_text(error));
     buf_close(&topic);
+    buf_close(&json);
 }
 
 void node_report_stored(void *worker_context, struct historian_job *job)

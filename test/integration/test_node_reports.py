@@ -40,6 +40,14 @@ def stored(network, gateway, n, letter='a'):
     return network.rows(letter, ROWS, gateway.id, n)
 
 
+def rows_of(content):
+    """All rows of a report's JSON, in order, however they share services."""
+    return [(device['deviceId'], service['serviceId'], service['eventtime'], item['name'],
+             item['datatype'], item['val'], item['unit'])
+            for device in content['devices'] for service in device['services']
+            for item in service['data']]
+
+
 # ---- key agreement ----
 
 def test_the_first_report_on_a_topic_is_answered_with_datas_and_later_ones_with_success(
@@ -126,12 +134,27 @@ def test_a_report_is_stored_republished_and_acknowledged(network, gateway):
             message = reader.mqtt.next_message()
         # The sealed one and its answer are nobody else's, however broad the subscription.
         assert message.topic == f'verified/{gateway.id}/Line/1'
-        assert json.loads(message.payload) == pygateway.report_json(rows)
+        assert rows_of(json.loads(message.payload)) == rows_of(pygateway.report_json(rows))
         reader.mqtt.expect_nothing(0.2)
     assert stored(network, gateway, 1) == [
         ('D1', 'CS', 'temperature', 36, 'C', 'double'), ('D1', 'CS', 'running', 'true', '', 'bool'),
         ('D2', 'PLC.1', 'count', '-0042', 'pieces', 'int'),
         ('D2', 'PLC.1', 'word', 'Grüße/\u4f60 "x"\n', '°C', 'string')]
+
+
+def test_what_a_gateway_did_not_sign_is_not_republished(network, gateway):
+    """The signature is over the rows; the JSON around them may hold anything."""
+    rows = [reading('1')]
+    content = pygateway.report_json(rows)
+    content['unsigned'] = 'x'
+    content['devices'][0]['services'][0]['data'][0]['comment'] = 'unsigned'
+    with network.connect(network.register(f'plant-r/reader{next(_numbers)}')) as reader:
+        reader.mqtt.subscribe('verified/#', 1)
+        reader.mqtt.paho.on_message = reader.mqtt._on_message
+        assert gateway.report(1, rows, value=content).code == pygateway.OK
+        message = reader.mqtt.next_message()
+        assert b'unsigned' not in message.payload
+        assert rows_of(json.loads(message.payload)) == rows_of(content)
 
 
 def test_ordinary_clients_with_a_password_see_live_readings(network, gateway, tmp_path):
