@@ -195,6 +195,8 @@ static int worker_start(void *context, struct net_worker *net, void **worker_con
         worker_free(worker);
         return walk.error;
     }
+    uv_timer_init(net_worker_loop(net), &worker->members_timer); /* cannot fail */
+    worker->members_timer.data = node;
     node->workers[net_worker_index(net)] = worker;
     *worker_context = worker;
     return 0;
@@ -205,6 +207,7 @@ static void worker_stop(void *worker_context)
     struct node_worker *worker = worker_context;
     password_checker_free(worker->checker);
     worker->checker = NULL;
+    uv_close((uv_handle_t *)&worker->members_timer, NULL); /* done before the loop ends */
 }
 
 /* ---- messages from other threads ---- */

@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-#define COMPONENT "device"
+#define COMPONENT       "device"
+#define MEMBERS_WAIT_MS 200
 
 static int take(struct node *node, const struct broker_publish *in)
 {
@@ -72,4 +73,24 @@ void node_publish_members(struct node *node)
     if (buf_status(&json) == 0)
         node_broadcast(node, topic, buf_bytes(&json), true);
     buf_close(&json);
+}
+
+static void on_members_due(uv_timer_t *timer)
+{
+    node_publish_members(timer->data);
+}
+
+static void on_members_changed(void *worker_context, void *arg)
+{
+    struct node_worker *worker = worker_context;
+    (void)arg;
+    if (!uv_is_active((uv_handle_t *)&worker->members_timer))
+        uv_timer_start(&worker->members_timer, on_members_due, MEMBERS_WAIT_MS, 0);
+}
+
+void node_members_changed(struct node *node)
+{
+    struct net_worker *first = net_server_worker(node->server, 0);
+    if (net_worker_post(first, on_members_changed, NULL) == SEALMQ_E_NOMEM)
+        log_warn(COMPONENT, "the list of members is not published: out of memory");
 }

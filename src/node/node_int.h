@@ -53,6 +53,7 @@ struct node_worker {
     struct password_checker *checker;
     struct device_service *devices;
     struct refusals refusals;
+    uv_timer_t members_timer; /* runs on the first worker when the list of members has changed */
     /* read by others for the status */
     _Atomic uint64_t logins_refused;
     pthread_mutex_t stats_lock;
@@ -97,6 +98,8 @@ void node_request_refused(void *node, struct bytes client, uint64_t number, int 
 enum broker_verdict node_announced(struct node_worker *worker, const struct broker_publish *in,
                                    uint8_t *reason);
 void node_publish_members(struct node *node);
+/* The same soon, once for all changes until then: the list is as long as the network is large. */
+void node_members_changed(struct node *node);
 
 /* node_queries.c: chain/<network>/query */
 enum broker_verdict node_query(struct node_worker *worker, const struct broker_publish *in,

@@ -308,7 +308,7 @@ void node_member_changed(void *context, const struct member *member)
                     .is_active = member->status == MEMBER_ACTIVE,
                     .key = member->key,
                 });
-    node_publish_members(node);
+    node_members_changed(node);
 }
 
 static bool is_admin(struct node *node, struct bytes id)
