@@ -3,6 +3,9 @@
 #include "ledger/proof.h"
 
 #include <stdlib.h>
+
+/* A failed HASH_ADD leaves hh.tbl NULL instead of ending the program. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 struct waiting {
@@ -74,7 +77,10 @@ int receipts_want(struct receipts *receipts, const struct hash *request, struct 
     if (HASH_COUNT(receipts->waiting) >= RECEIPTS_MAX)
         forget(receipts, receipts->waiting);
     HASH_ADD(hh, receipts->waiting, request.b, HASH_SIZE, waiting);
-    return 0;
+    if (waiting->hh.tbl != NULL)
+        return 0;
+    free(waiting);
+    return SEALMQ_E_NOMEM;
 }
 
 bool receipts_forget_unrecorded(struct receipts *receipts, const struct hash *request)
