@@ -6,6 +6,7 @@ import time
 import pytest
 
 import pygateway
+import sealmq_network
 import sealmq_testlib as lib
 from sealmq_testlib import MqttClient, MqttError
 
@@ -384,3 +385,43 @@ def test_announcing_for_somebody_else_is_refused(node):
         client.mqtt.publish('chain/plant/announce', other.announcement(), 1)
         node.wait_for_log('a', f'refused an announcement of {one.id}: not authorized')
     assert other.id not in node.devices()
+
+
+# ---- an ACL file ----
+
+def test_an_acl_file_decides_for_ordinary_clients_and_sighup_reads_it_again(tmp_path):
+    network = sealmq_network.Network(tmp_path, nodes=1)
+    acl = network.folder / 'acl'
+    acl.write_text(f'user {USER}\ntopic read verified/plant-a/#\ntopic readwrite notes/#\n'
+                   'topic write verified/#\ntopic write chain/#\n')
+    for user in (USER, 'berta'):
+        lib.run_sealmq('passwd', network.folder / 'passwords', user, '-b', 'word')
+    with open(network.config_path('a'), 'a') as file:
+        file.write('passwords: ../passwords\nacl: ../acl\n')
+    network.start()
+    gateways = [network.gateway(f'plant-{letter}/gw1') for letter in 'ab']
+    reader = MqttClient(network.port('a'), 'anna-1', USER, 'word')
+    nobody = MqttClient(network.port('a'), 'berta-1', 'berta', 'word')
+    for topic_filter in ('verified/#', 'notes/#'):
+        assert code_of_subscribe(reader, topic_filter) == 1
+        assert code_of_subscribe(nobody, topic_filter) >= 0x80
+    for gateway in gateways:
+        assert gateway.report(1, [pygateway.reading()]).code == pygateway.OK
+    assert reader.next_message().topic == 'verified/plant-a/gw1/RealTime'
+    reader.publish('notes/today', b'fine', 1)
+    assert reader.next_message().topic == 'notes/today'
+    # No file opens what is the network's own.
+    codes = pubacks(network.port('a'), 'anna-2', USER, 'word',
+                    ['verified/plant-a/x', 'chain/plant/commit', 'chain/other', 'notes/x'])
+    assert [code == NOT_AUTHORIZED for code in codes.values()] == [True, True, True, False]
+    assert reader.next_message().topic == 'notes/x'
+
+    acl.write_text(f'user {USER}\ntopic read verified/plant-b/#\n')
+    network.nodes['a'].signal(signal.SIGHUP)
+    network.wait_for_log('a', 'password and ACL files were read again')
+    for gateway in gateways:
+        assert gateway.report(2, [pygateway.reading()]).code == pygateway.OK
+    assert reader.next_message().topic == 'verified/plant-b/gw1/RealTime'
+    for client in (*gateways, reader, nobody):
+        client.close()
+    network.close()
