@@ -214,6 +214,68 @@ static void a_new_view_and_its_choice_survive_a_restart(void **state)
     cluster_free(c);
 }
 
+static bool prepares_to_3_only(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    return sent->kind != PBFT_MSG_COMMIT && (sent->kind != PBFT_MSG_PREPARE || sent->to == 3);
+}
+
+static bool no_votes(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    return sent->kind != PBFT_MSG_COMMIT && sent->kind != PBFT_MSG_PREPARE;
+}
+
+static void what_was_prepared_survives_beside_another_proposal(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(4);
+    cluster_run(c, 20);
+    c->passes = prepares_to_3_only;
+    assert_int_equal(cluster_submit(c, 0), 0);
+    cluster_deliver(c);
+    assert_string_equal(cluster_status(c, 3).state, "prepared");
+    assert_string_equal(cluster_status(c, 2).state, "proposed");
+    struct msg_vote first;
+    assert_int_equal(message_decode_vote(buf_bytes(&c->nodes[3].slots[PBFT_SLOT_PROPOSAL]),
+                                         PBFT_MSG_PRE_PREPARE, &first),
+                     0);
+    /* The others go on without it; nothing was prepared for them. */
+    c->down[3] = true;
+    c->passes = no_votes;
+    while (cluster_status(c, 2).view == 0 || cluster_status(c, 2).state[0] != 'p')
+        cluster_run(c, 10);
+    c->down[3] = false;
+    while (cluster_status(c, 3).state[0] != 'p' || cluster_status(c, 3).view == 0)
+        cluster_run(c, 10);
+    struct msg_vote second;
+    assert_int_equal(message_decode_vote(buf_bytes(&c->nodes[3].slots[PBFT_SLOT_PROPOSAL]),
+                                         PBFT_MSG_PRE_PREPARE, &second),
+                     0);
+    assert_false(hash_equal(&first.header, &second.header));
+    assert_int_equal(cluster_restart(c, 3), 0);
+    assert_string_equal(cluster_status(c, 3).state, "proposed");
+    /* When it leaves that view too, it says what it had prepared in view 0. */
+    struct buf wire = {0};
+    while (!find_sent(c, 3, PBFT_MSG_VIEW_CHANGE, &wire)) {
+        cluster_deliver(c);
+        c->now_ms += 10;
+        for (size_t i = 0; i < 4; i++)
+            cluster_tick(c, i);
+    }
+    struct msg_view_change change;
+    struct certificate certificate;
+    assert_int_equal(message_decode_view_change(buf_bytes(&wire), &change), 0);
+    assert_true(change.prepared);
+    assert_int_equal(certificate_decode(change.prepared_certificate, &certificate), 0);
+    assert_int_equal(certificate.view, 0);
+    c->passes = NULL;
+    cluster_run(c, 20000);
+    cluster_assert_height(c, 1);
+    buf_close(&wire);
+    cluster_free(c);
+}
+
 static void slots_of_heights_that_are_final_are_no_matter(void **state)
 {
     (void)state;
@@ -304,6 +366,7 @@ int main(void)
         cmocka_unit_test(a_restarted_replica_takes_no_other_proposal_for_what_it_voted),
         cmocka_unit_test(a_view_change_survives_a_restart_with_what_was_prepared),
         cmocka_unit_test(a_new_view_and_its_choice_survive_a_restart),
+        cmocka_unit_test(what_was_prepared_survives_beside_another_proposal),
         cmocka_unit_test(slots_of_heights_that_are_final_are_no_matter),
         cmocka_unit_test(damaged_slots_are_refused),
         cmocka_unit_test(slots_that_contradict_the_chain_are_refused),
