@@ -196,7 +196,7 @@ static int worker_start(void *context, struct net_worker *net, void **worker_con
         return walk.error;
     }
     uv_timer_init(net_worker_loop(net), &worker->members_timer); /* cannot fail */
-    worker->members_timer.data = node;
+    worker->members_timer.data = worker;
     node->workers[net_worker_index(net)] = worker;
     *worker_context = worker;
     return 0;

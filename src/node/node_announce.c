@@ -77,15 +77,21 @@ void node_publish_members(struct node *node)
 
 static void on_members_due(uv_timer_t *timer)
 {
-    node_publish_members(timer->data);
+    struct node_worker *worker = timer->data;
+    worker->members_ms = net_worker_now_ms(worker->net);
+    node_publish_members(worker->node);
 }
 
 static void on_members_changed(void *worker_context, void *arg)
 {
     struct node_worker *worker = worker_context;
     (void)arg;
-    if (!uv_is_active((uv_handle_t *)&worker->members_timer))
-        uv_timer_start(&worker->members_timer, on_members_due, MEMBERS_WAIT_MS, 0);
+    if (uv_is_active((uv_handle_t *)&worker->members_timer))
+        return;
+    uint64_t now_ms = net_worker_now_ms(worker->net);
+    uint64_t due_ms = worker->members_ms + MEMBERS_WAIT_MS;
+    uv_timer_start(&worker->members_timer, on_members_due, due_ms > now_ms ? due_ms - now_ms : 0,
+                   0);
 }
 
 void node_members_changed(struct node *node)

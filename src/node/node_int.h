@@ -53,7 +53,10 @@ struct node_worker {
     struct password_checker *checker;
     struct device_service *devices;
     struct refusals refusals;
-    uv_timer_t members_timer; /* runs on the first worker when the list of members has changed */
+    /* On the first worker: runs when the list of members has changed; when it was last published.
+     */
+    uv_timer_t members_timer;
+    uint64_t members_ms;
     /* read by others for the status */
     _Atomic uint64_t logins_refused;
     pthread_mutex_t stats_lock;
