@@ -156,6 +156,8 @@ unsigned broker_shard_of(struct bytes client_id, unsigned shards);
 SEALMQ_MUST_CHECK int broker_open(struct broker *broker, void *host_data, const char *peer,
                                   uint64_t now_ms, struct broker_conn *out);
 void *broker_conn_data(struct broker *broker, struct broker_conn conn);
+/* The client id that waits to be authenticated, borrowed until then; empty when none does. */
+struct bytes broker_conn_applying_id(struct broker *broker, struct broker_conn conn);
 
 /* Bytes that were read. Takes whole packets; *consumed tells how many bytes it is done with: the
  * rest must be given again, with more behind it. Also stops (consuming less than all whole packets)

@@ -327,6 +327,15 @@ static void let_in(struct broker *b, struct conn *conn, struct connecting *c,
         deliver_waiting(b, s);
 }
 
+struct bytes broker_conn_applying_id(struct broker *b, struct broker_conn conn_name)
+{
+    struct conn *conn = conn_get(b, conn_name);
+    struct connecting c = {0};
+    if (conn != NULL && conn->state == CONN_AUTHENTICATING)
+        reread(conn, &c);
+    return c.client_id;
+}
+
 void broker_authenticated(struct broker *b, struct broker_conn conn_name,
                           const struct broker_grant *grant, uint64_t now_ms)
 {

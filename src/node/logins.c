@@ -4,6 +4,9 @@
 #include "crypto/token.h"
 
 #include <stdlib.h>
+
+/* A failed HASH_ADD leaves hh.tbl NULL instead of ending the program. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 struct used_token {
@@ -74,7 +77,10 @@ static int use_once(struct logins *logins, const struct token *token, enum broke
     memcpy(used->jti, token->jti, sizeof used->jti);
     used->exp = token->exp;
     HASH_ADD_STR(logins->used, jti, used);
-    return 0;
+    if (used->hh.tbl != NULL)
+        return 0;
+    free(used);
+    return SEALMQ_E_NOMEM;
 }
 
 /* A compact JWS has exactly two dots; a password that looks like one is taken for one only if its
@@ -106,6 +112,8 @@ static int check_token(struct logins *logins, const struct broker_auth_request *
     const struct logins_options *options = &logins->options;
     if (!bytes_equal(bytes_str(claims->iss), request->client_id))
         return SEALMQ_E_DENIED;
+    if (request->user_name.n > LOGINS_USER_NAME_MAX)
+        return SEALMQ_E_LIMIT;
     struct registry_entry entry;
     struct public_key key;
     int error = registry_find(options->registry, request->client_id, &entry);
@@ -129,6 +137,12 @@ static int check_token(struct logins *logins, const struct broker_auth_request *
     return error != 0 ? error : use_once(logins, &checked, *role, now_s);
 }
 
+bool logins_needs_token(struct logins *logins, struct bytes id)
+{
+    struct registry_entry entry;
+    return registry_find(logins->options.registry, id, &entry) == 0 && !entry.is_revoked;
+}
+
 enum login_answer logins_ask(struct logins *logins, const struct broker_auth_request *request,
                              int64_t now_s, enum broker_role *role, int *error)
 {
@@ -139,9 +153,7 @@ enum login_answer logins_ask(struct logins *logins, const struct broker_auth_req
         *error = check_token(logins, request, &claims, now_s, role);
         return *error == 0 ? LOGIN_GRANTED : LOGIN_REFUSED;
     }
-    struct registry_entry entry;
-    if (registry_find(logins->options.registry, request->client_id, &entry) == 0 &&
-        !entry.is_revoked) {
+    if (logins_needs_token(logins, request->client_id)) {
         *error = SEALMQ_E_DENIED;
         return LOGIN_REFUSED;
     }

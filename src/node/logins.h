@@ -11,6 +11,9 @@
  * as they like, get no more than half of the places, so that they cannot lock the others out. */
 #define LOGINS_TOKENS_MAX 100000
 
+/* Of who presents a token: kept with each of its reports. */
+#define LOGINS_USER_NAME_MAX 256
+
 struct logins;
 
 struct logins_options {
@@ -34,5 +37,8 @@ enum login_answer {
 /* An id that is registered, or an operator's, must present a token. */
 enum login_answer logins_ask(struct logins *logins, const struct broker_auth_request *request,
                              int64_t now_s, enum broker_role *role, int *error);
+
+/* Whether the id is such a one, as of now. */
+bool logins_needs_token(struct logins *logins, struct bytes id);
 
 #endif

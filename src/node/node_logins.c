@@ -43,6 +43,8 @@ static const char *token_words(int error)
         return "this id must log in with a token that it signed itself";
     case SEALMQ_E_UNKNOWN:
         return "this id is not registered, and its token does not carry a key";
+    case SEALMQ_E_LIMIT:
+        return "the user name is too long";
     default:
         return sealmq_error_text(error);
     }
@@ -77,6 +79,14 @@ void node_password_checked(void *worker_context, struct broker_conn conn, struct
                      "refused user \"%.*s\": wrong user name or password", node_shown(name),
                      (const char *)name.p);
         answer(worker, conn, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, "wrong user name or password",
+               BROKER_ROLE_ORDINARY, (struct bytes){0});
+        return;
+    }
+    /* The id may have been registered since the question was asked. */
+    struct bytes id = broker_conn_applying_id(net_worker_broker(worker->net), conn);
+    if (logins_needs_token(worker->logins, id)) {
+        atomic_fetch_add(&worker->logins_refused, 1);
+        answer(worker, conn, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, token_words(SEALMQ_E_DENIED),
                BROKER_ROLE_ORDINARY, (struct bytes){0});
         return;
     }

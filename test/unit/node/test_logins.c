@@ -81,19 +81,25 @@ static struct token token_of(struct door *door, const char *id)
     return token;
 }
 
-static enum login_answer ask(struct door *door, const char *id, struct bytes password,
-                             int64_t now_s)
+static enum login_answer ask_as(struct door *door, const char *id, struct bytes user_name,
+                                struct bytes password, int64_t now_s)
 {
     const struct broker_auth_request request = {
         .client_id = bytes_str(id),
         .has_user_name = true,
         .has_password = password.p != NULL,
-        .user_name = bytes_str(id),
+        .user_name = user_name,
         .password = password,
         .peer = "127.0.0.1:1",
     };
     door->role = BROKER_ROLE_ORDINARY;
     return logins_ask(door->logins, &request, now_s, &door->role, &door->error);
+}
+
+static enum login_answer ask(struct door *door, const char *id, struct bytes password,
+                             int64_t now_s)
+{
+    return ask_as(door, id, bytes_str(id), password, now_s);
 }
 
 /* Asks with a token, signed by `key`. */
@@ -317,12 +323,30 @@ static void used_tokens_are_forgotten_when_they_have_expired(void **state)
     buf_close(&text);
 }
 
+/* It is kept with each report of the client. */
+static void a_long_user_name_is_refused(void **state)
+{
+    struct door *door = *state;
+    static const uint8_t name[LOGINS_USER_NAME_MAX + 1] = {'a'};
+    for (size_t n = LOGINS_USER_NAME_MAX; n <= LOGINS_USER_NAME_MAX + 1; n++) {
+        struct token token = token_of(door, "plant-a/gw1");
+        struct buf text = {0};
+        assert_int_equal(token_make(&token, &door->gateway, &text), 0);
+        bool fits = n == LOGINS_USER_NAME_MAX;
+        assert_int_equal(ask_as(door, "plant-a/gw1", bytes_of(name, n), buf_bytes(&text), NOW_S),
+                         fits ? LOGIN_GRANTED : LOGIN_REFUSED);
+        assert_int_equal(door->error, fits ? 0 : SEALMQ_E_LIMIT);
+        buf_close(&text);
+    }
+}
+
 int main(void)
 {
 #define WITH_DOOR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH_DOOR(every_kind_of_key_gets_its_role),
         WITH_DOOR(a_token_is_used_once),
+        WITH_DOOR(a_long_user_name_is_refused),
         WITH_DOOR(tokens_older_than_the_start_are_refused),
         WITH_DOOR(claims_that_do_not_fit_are_refused),
         WITH_DOOR(a_stranger_becomes_an_applicant_by_its_own_key_alone),
