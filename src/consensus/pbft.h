@@ -167,8 +167,8 @@ struct pbft_update {
     size_t message_count;
 
     /* Please check every request signature of this proposal (chain_check_signatures, remembering
-     * what was checked before) and answer with PBFT_EVENT_VERIFIED; empty if nothing to check. Asked
-     * once for each proposal: without an answer the replica does not vote in this view. */
+     * what was checked before) and answer with PBFT_EVENT_VERIFIED; empty if nothing to check.
+     * Asked once for each proposal: without an answer the replica does not vote in this view. */
     struct bytes verify_block;
     struct hash verify_header;
 

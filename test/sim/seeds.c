@@ -1,5 +1,6 @@
-/* sim_seeds FIRST COUNT: runs that many seeds, or as many as a minute of processor time allows, and each of the first
- * ones twice to see that a seed decides everything. Ends with 1 at the first broken rule. */
+/* sim_seeds FIRST COUNT: runs that many seeds, or as many as a minute of processor time allows, and
+ * each of the first ones twice to see that a seed decides everything. Ends with 1 at the first
+ * broken rule. */
 #include "crypto/sign.h"
 #include "sim/sim.h"
 
