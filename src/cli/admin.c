@@ -10,13 +10,13 @@
 #include "net/link.h"
 #include "store/file.h"
 #include "store/keyfile.h"
+#include "store/network_files.h"
 
 #include <stdio.h>
 #include <time.h>
 
-#define GENESIS_FILE_MAX (1024 * 1024)
-#define TOKEN_LIFE_S     60
-#define QUESTION_TICKET  1
+#define TOKEN_LIFE_S    60
+#define QUESTION_TICKET 1
 
 bool admin_option(struct admin *admin, int option, const char *value)
 {
@@ -53,8 +53,7 @@ static int choose_path(const struct admin *admin, const char *given, const char 
 
 int admin_open(struct admin *admin, char *why, size_t why_size)
 {
-    char path[PATH_SIZE], words[256];
-    struct buf text = {0};
+    char path[PATH_SIZE];
     uint64_t seconds = ADMIN_TIMEOUT_S;
     why[0] = '\0';
     if (admin->timeout != NULL && !cli_parse_number(admin->timeout, 1, 3600, &seconds)) {
@@ -66,13 +65,7 @@ int admin_open(struct admin *admin, char *why, size_t why_size)
     if (error == 0)
         error = choose_path(admin, admin->genesis_path, "genesis.json", path);
     if (error == 0)
-        error = file_read(path, GENESIS_FILE_MAX, &text, why, why_size);
-    if (error == 0) {
-        error = genesis_parse(buf_bytes(&text), &admin->genesis, words, sizeof words);
-        if (error != 0)
-            snprintf(why, why_size, "%s: %s", path, words);
-    }
-    buf_close(&text);
+        error = genesis_file_read(path, &admin->genesis, why, why_size);
     if (error == 0)
         error = choose_path(admin, admin->key_path, "admin.key", path);
     if (error == 0)
@@ -116,17 +109,14 @@ static int credentials(void *context, struct buf *user_name, struct buf *passwor
 {
     const struct conversation *talk = context;
     const struct admin *admin = talk->admin;
-    uint8_t random[18];
+    uint8_t random[TOKEN_JTI_RANDOM];
     random_bytes(random, sizeof random);
-    struct buf jti = {0};
-    base64url_append(&jti, bytes_of(random, sizeof random));
     struct token token = {.iat = (int64_t)time(NULL)};
     token.exp = token.iat + TOKEN_LIFE_S;
     snprintf(token.iss, sizeof token.iss, "%s", admin->id);
     snprintf(token.network, sizeof token.network, "%s", admin->genesis.network);
     snprintf(token.node, sizeof token.node, "%s", talk->node->id);
-    int error = bytes_to_cstr(buf_bytes(&jti), token.jti, sizeof token.jti);
-    buf_close(&jti);
+    int error = token_jti_make(random, token.jti);
     if (error != 0)
         return error;
     buf_append_cstr(user_name, admin->id);

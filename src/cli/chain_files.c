@@ -1,10 +1,9 @@
 #include "cli/chain_files.h"
 
 #include "store/file.h"
+#include "store/network_files.h"
 
 #include <stdio.h>
-
-#define TEXT_FILE_MAX (1024 * 1024)
 
 bool chain_files_option(struct chain_files *files, int option, const char *value)
 {
@@ -54,18 +53,9 @@ static int data_folder(const struct chain_files *files, char out[PATH_SIZE], cha
 
 int chain_files_genesis(struct chain_files *files, char *why, size_t why_size)
 {
-    char path[PATH_SIZE], words[256];
-    struct buf text = {0};
+    char path[PATH_SIZE];
     int error = choose(files->genesis_path, folder_of(files), "genesis.json", path, why, why_size);
-    if (error == 0)
-        error = file_read(path, TEXT_FILE_MAX, &text, why, why_size);
-    if (error == 0) {
-        error = genesis_parse(buf_bytes(&text), &files->genesis, words, sizeof words);
-        if (error != 0)
-            snprintf(why, why_size, "%s: %s", path, words);
-    }
-    buf_close(&text);
-    return error;
+    return error != 0 ? error : genesis_file_read(path, &files->genesis, why, why_size);
 }
 
 int chain_files_blocks(struct chain_files *files, char *why, size_t why_size)
@@ -91,19 +81,9 @@ int chain_files_history(struct chain_files *files, char *why, size_t why_size)
 
 int chain_files_policy(struct chain_files *files, char *why, size_t why_size)
 {
-    char path[PATH_SIZE], words[256];
-    struct buf text = {0};
-    unsigned line = 0;
+    char path[PATH_SIZE];
     int error = choose(files->policy_path, folder_of(files), "policy", path, why, why_size);
-    if (error == 0)
-        error = file_read(path, TEXT_FILE_MAX, &text, why, why_size);
-    if (error == 0) {
-        error = policy_parse(buf_bytes(&text), &files->policy, &line, words, sizeof words);
-        if (error != 0)
-            snprintf(why, why_size, "%s:%u: %s", path, line, words);
-    }
-    buf_close(&text);
-    return error;
+    return error != 0 ? error : policy_file_read(path, &files->policy, why, why_size);
 }
 
 void chain_files_close(struct chain_files *files)

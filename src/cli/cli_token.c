@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include "base/id.h"
-#include "base/text.h"
 #include "crypto/random.h"
 #include "crypto/token.h"
 #include "store/keyfile.h"
@@ -34,8 +33,8 @@ static int make(const char *path, const char *network, const char *node, uint64_
     char why[512];
     struct token token = {.iat = (int64_t)time(NULL), .has_key = with_key};
     struct sign_key key;
-    struct buf text = {0}, jti = {0};
-    uint8_t random[18];
+    struct buf text = {0};
+    uint8_t random[TOKEN_JTI_RANDOM];
     int error = keyfile_read(path, token.iss, &key, why, sizeof why);
     if (error != 0)
         return cli_fail(ME, cli_status_of(error), "%s", why);
@@ -44,14 +43,12 @@ static int make(const char *path, const char *network, const char *node, uint64_
     snprintf(token.network, sizeof token.network, "%s", network);
     snprintf(token.node, sizeof token.node, "%s", node);
     random_bytes(random, sizeof random);
-    base64url_append(&jti, bytes_of(random, sizeof random));
-    error = bytes_to_cstr(buf_bytes(&jti), token.jti, sizeof token.jti);
+    error = token_jti_make(random, token.jti);
     if (error == 0)
         error = token_make(&token, &key, &text);
     if (error == 0)
         printf("%.*s\n", (int)text.n, (const char *)text.p);
     sign_key_wipe(&key);
-    buf_close(&jti);
     buf_close(&text);
     return error == 0 ? 0 : cli_fail(ME, cli_status_of(error), "%s", sealmq_error_text(error));
 }

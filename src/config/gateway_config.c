@@ -185,7 +185,7 @@ static bool report_topic_is_valid(const char *topic)
     static const char *const first[] = {"key", "unauth", "forbidden", "update"};
     static const char *const last[] = {"datas", "success", "error"};
     bool is_first = true;
-    for (;;) {
+    for (size_t levels = 1; levels <= TOPIC_MAX_LEVELS; levels++) {
         size_t n = strcspn(topic, "/");
         struct bytes level = bytes_of(topic, n);
         if (n == 0 || strcspn(topic, "+#") < n)
@@ -203,6 +203,7 @@ static bool report_topic_is_valid(const char *topic)
         is_first = false;
         topic += n + 1;
     }
+    return false;
 }
 
 static int check_config(const struct check *check, struct gateway_config *config)
@@ -222,10 +223,11 @@ static int check_config(const struct check *check, struct gateway_config *config
         return refuse(check, "anchor_interval is %u ms, it must be 100 to 86400000",
                       config->anchor_interval);
     if (config->report_topic != NULL && !report_topic_is_valid(config->report_topic))
-        return refuse(check,
-                      "report_topic \"%s\" must be levels without + and #; the first must not be "
-                      "key, unauth, forbidden or update, the last not datas, success or error",
-                      config->report_topic);
+        return refuse(
+            check,
+            "report_topic \"%s\" must be up to 61 levels without + and #; the first must not be "
+            "key, unauth, forbidden or update, the last not datas, success or error",
+            config->report_topic);
     for (unsigned i = 0; i < config->nodes_count; i++) {
         if (!id_is_valid(bytes_str(config->nodes[i].id)))
             return refuse(check, "nodes[%u].id \"%s\" is no id, such as node/a", i,

@@ -29,6 +29,17 @@ static bool time_is_valid(int64_t t)
     return t >= 0 && t < INT64_C(1) << 53;
 }
 
+int token_jti_make(const uint8_t random[TOKEN_JTI_RANDOM], char out[TOKEN_JTI_MAX + 1])
+{
+    struct buf text = {0};
+    base64url_append(&text, bytes_of(random, TOKEN_JTI_RANDOM));
+    int error = buf_status(&text);
+    if (error == 0)
+        error = bytes_to_cstr(buf_bytes(&text), out, TOKEN_JTI_MAX + 1);
+    buf_close(&text);
+    return error;
+}
+
 int token_make(const struct token *token, const struct sign_key *key, struct buf *out)
 {
     if (!id_is_valid(bytes_str(token->iss)) || !network_name_is_valid(bytes_str(token->network)) ||

@@ -25,6 +25,11 @@ struct token {
     struct public_key key;
 };
 
+/* Fills a jti from fresh random bytes. SEALMQ_E_NOMEM. */
+#define TOKEN_JTI_RANDOM 18
+SEALMQ_MUST_CHECK int token_jti_make(const uint8_t random[TOKEN_JTI_RANDOM],
+                                     char out[TOKEN_JTI_MAX + 1]);
+
 /* Appends the token as text. SEALMQ_E_ARG when a member is malformed. */
 SEALMQ_MUST_CHECK int token_make(const struct token *token, const struct sign_key *key,
                                  struct buf *out);

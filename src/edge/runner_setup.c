@@ -1,11 +1,11 @@
 /* From the configuration to the parts of a gateway that do not run by themselves. */
 #include "edge/runner_int.h"
 #include "store/keyfile.h"
+#include "store/network_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GENESIS_BYTES_MAX   ((size_t)1024 * 1024)
 #define PERIODIC_DEFAULT_MS 10000
 #define DATABASE            "gateway.db"
 
@@ -40,37 +40,20 @@ static int read_key(const struct setup *setup)
 
 static int read_genesis(const struct setup *setup)
 {
-    char path[PATH_SIZE], words[256] = "";
-    struct buf text = {0};
+    char path[PATH_SIZE];
     int error = beside(setup, setup->runner->config->genesis, path);
-    if (error == 0)
-        error = file_read(path, GENESIS_BYTES_MAX, &text, setup->why, setup->why_size);
-    if (error == 0) {
-        error = genesis_parse(buf_bytes(&text), &setup->runner->genesis, words, sizeof words);
-        if (error != 0)
-            snprintf(setup->why, setup->why_size, "%s: %s", path,
-                     words[0] != '\0' ? words : sealmq_error_text(error));
-    }
-    buf_close(&text);
-    return error;
+    if (error != 0)
+        return error;
+    return genesis_file_read(path, &setup->runner->genesis, setup->why, setup->why_size);
 }
 
 static int read_policy(const struct setup *setup)
 {
-    char path[PATH_SIZE], words[256] = "";
-    struct buf text = {0};
-    unsigned line = 0;
+    char path[PATH_SIZE];
     int error = beside(setup, setup->runner->config->policy, path);
-    if (error == 0)
-        error = file_read(path, POLICY_BYTES_MAX, &text, setup->why, setup->why_size);
-    if (error == 0) {
-        error = policy_parse(buf_bytes(&text), &setup->runner->policy, &line, words, sizeof words);
-        if (error != 0)
-            snprintf(setup->why, setup->why_size, "%s:%u: %s", path, line,
-                     words[0] != '\0' ? words : sealmq_error_text(error));
-    }
-    buf_close(&text);
-    return error;
+    if (error != 0)
+        return error;
+    return policy_file_read(path, &setup->runner->policy, setup->why, setup->why_size);
 }
 
 /* What is written to the chain; without rules, everything every ten seconds. */

@@ -44,20 +44,6 @@ static const struct target *current(const struct uplink *uplink)
 
 /* ---- log-in ---- */
 
-/* A jti: 24 letters that nobody guesses or uses again. */
-static int make_jti(char out[TOKEN_JTI_MAX + 1])
-{
-    uint8_t random[18];
-    struct buf text = {0};
-    random_bytes(random, sizeof random);
-    base64url_append(&text, bytes_of(random, sizeof random));
-    int error = buf_status(&text);
-    if (error == 0)
-        error = bytes_to_cstr(buf_bytes(&text), out, TOKEN_JTI_MAX + 1);
-    buf_close(&text);
-    return error;
-}
-
 static int on_credentials(void *context, struct buf *user_name, struct buf *password)
 {
     const struct uplink *uplink = context;
@@ -72,7 +58,9 @@ static int on_credentials(void *context, struct buf *user_name, struct buf *pass
     snprintf(token.iss, sizeof token.iss, "%s", uplink->id);
     snprintf(token.network, sizeof token.network, "%s", uplink->network);
     snprintf(token.node, sizeof token.node, "%s", current(uplink)->id);
-    int error = make_jti(token.jti);
+    uint8_t random[TOKEN_JTI_RANDOM];
+    random_bytes(random, sizeof random);
+    int error = token_jti_make(random, token.jti);
     if (error == 0)
         error = token_make(&token, uplink->options.key, password);
     buf_append_cstr(user_name, uplink->id);

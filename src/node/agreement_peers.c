@@ -1,7 +1,6 @@
 /* The links to the other nodes' brokers. A node speaks on its own links and listens on its own
  * broker, so that each direction has one connection. */
 #include "base/log.h"
-#include "base/text.h"
 #include "crypto/random.h"
 #include "crypto/token.h"
 #include "node/agreement_int.h"
@@ -22,17 +21,14 @@ static int peer_credentials(void *context, struct buf *user_name, struct buf *pa
 {
     struct peer *peer = context;
     const struct agreement_options *options = &peer->agreement->options;
-    uint8_t random[18];
+    uint8_t random[TOKEN_JTI_RANDOM];
     random_bytes(random, sizeof random);
-    struct buf jti = {0};
-    base64url_append(&jti, bytes_of(random, sizeof random));
     int64_t now_s = agreement_wall_us() / 1000000;
     struct token token = {.iat = now_s, .exp = now_s + TOKEN_LIFE_S};
     snprintf(token.iss, sizeof token.iss, "%s", options->id);
     snprintf(token.network, sizeof token.network, "%s", options->genesis->network);
     snprintf(token.node, sizeof token.node, "%s", peer_validator(peer)->id);
-    int error = bytes_to_cstr(buf_bytes(&jti), token.jti, sizeof token.jti);
-    buf_close(&jti);
+    int error = token_jti_make(random, token.jti);
     if (error != 0)
         return error;
     buf_append_cstr(user_name, options->id);

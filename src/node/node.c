@@ -2,13 +2,13 @@
 
 #include "base/log.h"
 #include "store/keyfile.h"
+#include "store/network_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define COMPONENT             "node"
-#define GENESIS_FILE_MAX      (1024 * 1024)
 #define ACL_FILE_MAX          (1024 * 1024)
 #define PASSWORDS_WAITING_MAX 64   /* for each worker; more clients are told to come later */
 #define STRANGERS_MAX         4096 /* ids that are no members, known to a worker */
@@ -283,18 +283,9 @@ void node_send(struct node *node, struct bytes client, struct bytes topic, struc
 
 static int read_genesis(struct node *node, char *why, size_t why_size)
 {
-    char path[PATH_SIZE], words[256];
-    struct buf text = {0};
+    char path[PATH_SIZE];
     int error = file_beside(node->config_path, node->config->genesis, path);
-    if (error == 0)
-        error = file_read(path, GENESIS_FILE_MAX, &text, why, why_size);
-    if (error == 0) {
-        error = genesis_parse(buf_bytes(&text), &node->genesis, words, sizeof words);
-        if (error != 0)
-            snprintf(why, why_size, "%s: %s", path, words);
-    }
-    buf_close(&text);
-    return error;
+    return error != 0 ? error : genesis_file_read(path, &node->genesis, why, why_size);
 }
 
 static int read_key(struct node *node, char *why, size_t why_size)
