@@ -125,7 +125,7 @@ static void ids_and_addresses_have_their_forms(void **state)
     static const char *const ids[] = {"node", "node/", "/a", "node/a/b", "no de/a", "node/a#"};
     char text[512];
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
-        snprintf(text, sizeof text, "id: \"%s\"\n%s", ids[i], LEAST + strlen("id: node/a\n"));
+        snprintf(text, sizeof text, "id: \"%s\"\n%s", ids[i], &LEAST[strlen("id: node/a\n")]);
         assert_refused(state, text, i == 2 ? "node.yaml" : ids[i]);
     }
     static const char *const addresses[] = {"localhost", "1.2.3", "127.0.0.1:1883", "::g", "*"};

@@ -138,7 +138,7 @@ static int hear(int fd, uint8_t *value)
         *value = packet.publish.payload.p[0];
     else if (packet.type == MQTT_SUBACK)
         *value = packet.suback.codes.p[0];
-    return packet.type;
+    return (int)packet.type;
 }
 
 static int dial_in(struct net_server *server, const char *id)
