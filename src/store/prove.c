@@ -457,17 +457,44 @@ static uint64_t covered_height(struct block_store *store)
     return checkpoint.size == 0 ? 0 : checkpoint.size - 1;
 }
 
-/* The last DATA request of a block that has records; false when there is none. */
-static bool last_with_records(const struct block *block, uint32_t *request, uint32_t *record)
+/* Whether a block describes an item: what is described there is in the state from the next block
+ * on.
+ */
+static bool describes(const struct block *block, struct bytes sender, uint32_t num)
+{
+    struct bytes list = block->requests, wire;
+    while (block_requests_next(&list, &wire)) {
+        struct request request;
+        struct item item;
+        if (request_decode(wire, &request) != 0 || request.kind != REQUEST_DESCRIBE ||
+            !bytes_equal(request.sender, sender))
+            continue;
+        struct bytes items = request.describe.items;
+        while (request_items_next(&items, &item)) {
+            if (item.num == num)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* The last record of a block whose item an earlier block described; false when there is none. */
+static bool last_provable(const struct block *block, uint32_t *request_index,
+                          uint32_t *record_index)
 {
     struct bytes list = block->requests, wire;
     bool found = false;
     for (uint32_t i = 0; block_requests_next(&list, &wire); i++) {
-        struct request decoded;
-        if (request_decode(wire, &decoded) == 0 && decoded.kind == REQUEST_DATA &&
-            decoded.data.record_count != 0) {
-            *request = i;
-            *record = decoded.data.record_count - 1;
+        struct request request;
+        if (request_decode(wire, &request) != 0 || request.kind != REQUEST_DATA)
+            continue;
+        struct bytes records = request.data.records, text;
+        for (uint32_t k = 0; request_records_next(&records, &text); k++) {
+            struct record record;
+            if (record_parse(text, &record) != 0 || describes(block, request.sender, record.num))
+                continue;
+            *request_index = i;
+            *record_index = k;
             found = true;
         }
     }
@@ -483,8 +510,7 @@ int prove_find_newest_record(struct block_store *store, uint64_t *height, uint32
         struct block block;
         buf_reset(&wire);
         if (block_store_get(store, *height, &wire, NULL) == 0 &&
-            block_decode(buf_bytes(&wire), &block) == 0 &&
-            last_with_records(&block, request, record)) {
+            block_decode(buf_bytes(&wire), &block) == 0 && last_provable(&block, request, record)) {
             error = 0;
             break;
         }
