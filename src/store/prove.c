@@ -457,9 +457,8 @@ static uint64_t covered_height(struct block_store *store)
     return checkpoint.size == 0 ? 0 : checkpoint.size - 1;
 }
 
-/* Whether a block describes an item: what is described there is in the state from the next block
- * on.
- */
+/* Whether a block describes an item (0: any) of the sender. It is in the state from the next block
+ * on. */
 static bool describes(const struct block *block, struct bytes sender, uint32_t num)
 {
     struct bytes list = block->requests, wire;
@@ -471,7 +470,7 @@ static bool describes(const struct block *block, struct bytes sender, uint32_t n
             continue;
         struct bytes items = request.describe.items;
         while (request_items_next(&items, &item)) {
-            if (item.num == num)
+            if (num == 0 || item.num == num)
                 return true;
         }
     }
@@ -488,10 +487,12 @@ static bool last_provable(const struct block *block, uint32_t *request_index,
         struct request request;
         if (request_decode(wire, &request) != 0 || request.kind != REQUEST_DATA)
             continue;
+        bool has_new_items = describes(block, request.sender, 0);
         struct bytes records = request.data.records, text;
         for (uint32_t k = 0; request_records_next(&records, &text); k++) {
             struct record record;
-            if (record_parse(text, &record) != 0 || describes(block, request.sender, record.num))
+            if (record_parse(text, &record) != 0 ||
+                (has_new_items && describes(block, request.sender, record.num)))
                 continue;
             *request_index = i;
             *record_index = k;
