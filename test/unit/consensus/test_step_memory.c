@@ -84,7 +84,7 @@ static void every_allocation_of_every_step_may_fail(void **state)
     size_t steps = run(node, SIZE_MAX - 1, 0), tried = 0;
     assert_true(steps > 20);
     /* Once all is settled the steps are alike. */
-    for (size_t s = 0; s < steps && s < 120; s++) {
+    for (size_t s = 0; s < steps && s < 70; s++) {
         for (size_t allocation = 1;; allocation++) {
             run(node, s, allocation);
             tried++;
