@@ -24,6 +24,7 @@ static void disconnect_input(struct broker *b, struct conn *conn, const struct m
 {
     struct session *s = conn->session;
     struct mqtt_prop prop;
+    ASSERT(s != NULL); /* a connected client has one */
     if (mqtt_props_find(end->props, MQTT_PROP_SESSION_EXPIRY, &prop)) {
         /* Section 3.14.2.2.2: what was 0 in CONNECT cannot become more. */
         if (s->expiry_s == 0 && prop.number != 0) {

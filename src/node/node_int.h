@@ -93,9 +93,9 @@ enum broker_verdict node_device_message(struct node_worker *worker, const struct
                                         uint64_t ticket, uint8_t *reason);
 void node_report_stored(void *worker_context, struct historian_job *job);
 /* From the agreement thread. */
-void node_member_changed(void *node, const struct member *member);
-void node_receipt(void *node, const struct receipt *receipt);
-void node_request_refused(void *node, struct bytes client, uint64_t number, int error);
+void node_member_changed(void *context, const struct member *member);
+void node_receipt(void *context, const struct receipt *receipt);
+void node_request_refused(void *context, struct bytes client, uint64_t number, int error);
 
 /* node_announce.c: ids that want to be registered; the list of those that are */
 enum broker_verdict node_announced(struct node_worker *worker, const struct broker_publish *in,
@@ -109,9 +109,9 @@ enum broker_verdict node_query(struct node_worker *worker, const struct broker_p
                                uint8_t *reason);
 
 /* This node cannot go on as it is: its process is to end, and to begin again. From any thread. */
-void node_fail(void *node, int error);
+void node_fail(void *context, int error);
 /* Publishes on all of this node's shards; from any thread; copies. */
-void node_broadcast(void *node, const char *topic, struct bytes payload, bool retain);
+void node_broadcast(void *context, const char *topic, struct bytes payload, bool retain);
 /* Sends to the client if it is connected here; from any thread; copies. */
 void node_send(struct node *node, struct bytes client, struct bytes topic, struct bytes payload);
 

@@ -1,5 +1,6 @@
 #include "node/receipts.h"
 
+#include "base/assert.h"
 #include "ledger/proof.h"
 
 #include <stdlib.h>
@@ -32,6 +33,7 @@ int receipts_new(struct receipts **out)
 
 static void forget(struct receipts *receipts, struct waiting *waiting)
 {
+    ASSERT(receipts->waiting != NULL); /* it holds `waiting` */
     HASH_DEL(receipts->waiting, waiting);
     buf_close(&waiting->leaf);
     buf_close(&waiting->header);
@@ -42,9 +44,8 @@ void receipts_free(struct receipts *receipts)
 {
     if (receipts == NULL)
         return;
-    struct waiting *waiting, *next;
-    HASH_ITER (hh, receipts->waiting, waiting, next)
-        forget(receipts, waiting);
+    while (receipts->waiting != NULL)
+        forget(receipts, receipts->waiting);
     free(receipts);
 }
 

@@ -194,7 +194,9 @@ static int64_t only_row(const struct audit_finding *finding, const struct found 
 {
     size_t n = finding->located_count;
     if (n == 0)
-        return is_alone(found) && !finding->is_as_signed ? (int64_t)found->rows[0].number : -1;
+        return found->rows != NULL && is_alone(found) && !finding->is_as_signed
+                   ? (int64_t)found->rows[0].number
+                   : -1;
     /* in order of their numbers */
     const struct audit_row *first = &finding->located[0], *last = &finding->located[n - 1];
     return first->number == last->number ? (int64_t)first->number : -1;
