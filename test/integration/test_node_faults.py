@@ -145,7 +145,8 @@ def test_a_killed_node_keeps_every_report_that_it_acknowledged(network, identity
         gateway.agree(number=2)
         # What was sent without an answer is sent again: stored, or stored before.
         for n in range(1, load.n + 1):
-            gateway.send_report(n, [reading(time_us=0)])
+            gateway.mqtt.paho.publish(f'{gateway.id}/RealTime',
+                                      gateway.sealed_report(n, [reading(time_us=0)]), 1)
         codes = {}
         for _ in range(load.n):
             reply = gateway.next_reply()
