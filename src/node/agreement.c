@@ -365,6 +365,9 @@ static int load(struct agreement *agreement, char *why, size_t why_size)
         error = block_store_load_chain(agreement->store, agreement->options.genesis, UINT64_MAX,
                                        &agreement->chain, NULL, NULL, why, why_size);
     if (error == 0)
+        error = block_store_totals(agreement->store, &agreement->shown.requests_total,
+                                   &agreement->shown.records_total);
+    if (error == 0)
         error = mempool_new(&agreement->mempool);
     if (error == 0)
         error = receipts_new(&agreement->receipts);

@@ -48,6 +48,7 @@ static const char *const blocks_sql[BLOCKS_STATEMENTS] = {
     [BLOCKS_PUT_RESOLVED] = "INSERT INTO resolved(gateway, n, height, idx, leaf)"
                             " VALUES(?1, ?2, ?4, ?5, ?6)",
     [BLOCKS_TIP] = "SELECT coalesce(max(height), 0) FROM blocks",
+    [BLOCKS_TOTALS] = "SELECT coalesce(sum(requests), 0), coalesce(sum(records), 0) FROM blocks",
     [BLOCKS_GET] = "SELECT header, body, certificate FROM blocks WHERE height = ?1",
     [BLOCKS_EACH] = "SELECT header, body, certificate, height, header_hash, time_us, requests,"
                     " records FROM blocks WHERE height <= ?1 ORDER BY height",

@@ -45,6 +45,9 @@ void block_store_rollback(struct block_store *store);
 /* Reading. Results are appended to the buffers (certificate may be NULL). SEALMQ_E_NOTFOUND. */
 /* 0 as long as there is none. */
 SEALMQ_MUST_CHECK int block_store_tip(struct block_store *store, uint64_t *height);
+/* How many requests and records stand in all blocks. Costs a pass over the blocks. */
+SEALMQ_MUST_CHECK int block_store_totals(struct block_store *store, uint64_t *requests,
+                                         uint64_t *records);
 SEALMQ_MUST_CHECK int block_store_get(struct block_store *store, uint64_t height, struct buf *block,
                                       struct buf *certificate);
 /* The newest checkpoint, or the first whose size is at least min_size. */

@@ -10,6 +10,18 @@ int block_store_tip(struct block_store *store, uint64_t *height)
     return error;
 }
 
+int block_store_totals(struct block_store *store, uint64_t *requests, uint64_t *records)
+{
+    sqlite3_stmt *totals = store->statements[BLOCKS_TOTALS];
+    int error = db_next(totals);
+    if (error == 0)
+        error = db_column_u64(totals, 0, requests);
+    if (error == 0)
+        error = db_column_u64(totals, 1, records);
+    sqlite3_reset(totals);
+    return error;
+}
+
 int blocks_append_block(sqlite3_stmt *statement, int header, int body, struct buf *out)
 {
     struct bytes header_wire, body_wire;

@@ -225,6 +225,8 @@ static void what_is_on_the_chain_is_there_after_a_restart(void **state)
     reopen(state, side, false);
     assert_int_equal(registry_find(side->registry, BYTES_LIT("plant-a/gw1"), &entry), 0);
     assert_int_equal(status(side).pbft.height, 1);
+    assert_int_equal(status(side).requests_total, 1);
+    assert_int_equal(status(side).records_total, 0);
     assert_true(status(side).pbft.votes);
     /* Whoever lost the receipt asks again with the same request, and gets it. */
     assert_int_equal(agreement_start(side->agreement), 0);
