@@ -71,8 +71,10 @@ static void answer_free(struct answer *answer)
 static struct answer *answer_add(struct agreement *agreement, enum pbft_event_kind kind)
 {
     struct answer *answer = calloc(1, sizeof *answer);
-    if (answer == NULL)
-        return NULL; /* the core asks again when it still wants to know */
+    if (answer == NULL) { /* the core asks once: unanswered, this node would not vote in the view */
+        agreement_fail(agreement, "the agreement cannot be answered", SEALMQ_E_NOMEM);
+        return NULL;
+    }
     answer->event.kind = kind;
     struct answer **end = &agreement->answers;
     while (*end != NULL)
