@@ -41,7 +41,8 @@ struct historian_options {
 /* Opens the database, starts the thread. `why` names the file on failure. */
 SEALMQ_MUST_CHECK int historian_new(const struct historian_options *options, struct historian **out,
                                     char *why, size_t why_size);
-/* Stores what waits, ends the thread. */
+/* Stores what waits, ends the thread. After the workers have stopped: answers on their way use the
+ * historian. */
 void historian_free(struct historian *historian);
 
 /* A deep copy of the report. */
