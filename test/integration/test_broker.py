@@ -488,13 +488,15 @@ def test_a_signal_drains_and_ends_with_0(processes, number):
 
 def test_mosquitto_clients_understand_it(processes, broker):
     for version in ('311', '5'):
-        sub = processes.start(['stdbuf', '-oL', 'mosquitto_sub', '-p', broker, '-V', f'mqttv{version}', '-q', '1',
-                               '-t', f'm/{version}/#', '-v', '-C', '3', '-d'],
+        sub = processes.start(['stdbuf', '-oL', 'mosquitto_sub', '-h', lib.HOST, '-p', broker,
+                               '-V', f'mqttv{version}', '-q', '1', '-t', f'm/{version}/#', '-v',
+                               '-C', '3', '-d'],
                               name=f'sub-{version}')
         sub.wait_for_output('SUBACK')
         for i in range(3):
-            done = subprocess.run(['mosquitto_pub', '-p', str(broker), '-V', f'mqttv{version}',
-                                   '-q', str(i % 2), '-t', f'm/{version}/{i}', '-m', f'v{i}'],
+            done = subprocess.run(['mosquitto_pub', '-h', lib.HOST, '-p', str(broker),
+                                   '-V', f'mqttv{version}', '-q', str(i % 2),
+                                   '-t', f'm/{version}/{i}', '-m', f'v{i}'],
                                   capture_output=True, timeout=30 * lib.PATIENCE)
             assert done.returncode == 0, done.stderr
         assert sub.wait() == 0
