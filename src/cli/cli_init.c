@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "base/text.h"
+#include "config/address.h"
 #include "crypto/random.h"
 #include "crypto/seal.h"
 #include "ledger/note.h"
@@ -14,6 +15,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define ME                      "init"
@@ -21,7 +23,9 @@
 #define ANCHOR_INTERVAL_DEFAULT 10000
 
 struct plan {
-    const char *folder, *network, *admin, *host;
+    const char *folder, *network, *admin;
+    const char *hosts[NODES_MAX]; /* one for all, or one for each node */
+    unsigned host_count;
     unsigned nodes;
     uint16_t port;
     uint32_t anchor_interval_ms;
@@ -41,15 +45,29 @@ static void print_help(void)
         "  -d, --dir FOLDER        where; it is made\n"
         "  -n, --nodes N           how many nodes (4; 1 to 26)\n"
         "      --network NAME      lower-case letters, digits and - (plant)\n"
-        "      --host ADDRESS      numeric address that all nodes listen on (127.0.0.1)\n"
+        "      --host ADDRESS      numeric address that the nodes listen on (127.0.0.1); given\n"
+        "                          once for each node, in order, it puts them on machines of\n"
+        "                          their own, all at the same port\n"
         "      --port PORT         port of the first node, the others follow (18830)\n"
         "      --admin NAME        the operator's name (ops)\n"
         "      --anchor-interval MS  longest time until a report is covered by the chain (10000)\n"
         "      --help              this\n"
         "\n"
-        "For nodes on several machines, make the network on one, correct the addresses in\n"
-        "genesis.json before any node has started, and carry each node's folder, genesis.json\n"
-        "and policy to its machine.");
+        "For nodes on several machines, make the network on one, with each one's address, and\n"
+        "carry genesis.json, policy and each node's folder to its machine. Do not change the\n"
+        "genesis afterwards: its hash is part of everything that is signed.");
+}
+
+static const char *host_of(const struct plan *plan, unsigned i)
+{
+    if (plan->host_count == 0)
+        return "127.0.0.1";
+    return plan->hosts[plan->host_count == 1 ? 0 : i];
+}
+
+static unsigned port_of(const struct plan *plan, unsigned i)
+{
+    return plan->host_count > 1 ? plan->port : plan->port + i;
 }
 
 static int path_of(const struct plan *plan, const char *name, char out[PATH_SIZE])
@@ -88,7 +106,10 @@ static int make_validator(struct plan *plan, unsigned i)
     struct sign_key key, derived;
     char name[64], folder[PATH_SIZE];
     snprintf(validator->id, sizeof validator->id, "node/%c", (char)('a' + i));
-    snprintf(validator->url, sizeof validator->url, "mqtt://%s:%u", plan->host, plan->port + i);
+    const char *host = host_of(plan, i);
+    bool is_v6 = strchr(host, ':') != NULL;
+    snprintf(validator->url, sizeof validator->url, "mqtt://%s%s%s:%u", is_v6 ? "[" : "", host,
+             is_v6 ? "]" : "", port_of(plan, i));
     snprintf(name, sizeof name, "node-%c/data", (char)('a' + i));
     int error = path_of(plan, name, folder);
     if (error == 0)
@@ -164,7 +185,7 @@ static int write_node(struct plan *plan, unsigned i)
         "    port: %u\n"
         "# Log-in by password, for ordinary MQTT clients (sealmq passwd ../passwords NAME):\n"
         "# passwords: ../passwords\n",
-        letter, plan->network, letter, plan->host, plan->port + i);
+        letter, plan->network, letter, host_of(plan, i), port_of(plan, i));
     snprintf(name, sizeof name, "node-%c/node.yaml", letter);
     int error = buf_status(&yaml);
     if (error == 0)
@@ -219,6 +240,9 @@ static int check_plan(const struct plan *plan)
         !id_is_valid(bytes_str(id)))
         return cli_usage(ME, "'%s' is no name for an operator: letters, digits, _ and -",
                          plan->admin);
+    if (plan->host_count > 1 && plan->host_count != plan->nodes)
+        return cli_usage(ME, "--host is given %u times for %u nodes; give it once, or for each",
+                         plan->host_count, plan->nodes);
     if (plan->port + plan->nodes > 65536)
         return cli_usage(ME, "%u nodes from port %u on do not fit", plan->nodes, plan->port);
     return 0;
@@ -244,7 +268,6 @@ int cli_init(int argc, char **argv)
         return cli_fail(ME, EX_OSERR, "out of memory");
     plan->network = "plant";
     plan->admin = "ops";
-    plan->host = "127.0.0.1";
     plan->nodes = 4;
     plan->port = 18830;
     plan->anchor_interval_ms = ANCHOR_INTERVAL_DEFAULT;
@@ -264,7 +287,12 @@ int cli_init(int argc, char **argv)
             plan->network = optarg;
             break;
         case 'H':
-            plan->host = optarg;
+            if (!address_is_numeric(optarg))
+                status = cli_usage(ME, "--host must be a numeric address, not '%s'", optarg);
+            else if (plan->host_count == NODES_MAX)
+                status = cli_usage(ME, "--host can be given %d times at most", NODES_MAX);
+            else
+                plan->hosts[plan->host_count++] = optarg;
             break;
         case 'P':
             if (!cli_parse_number(optarg, 1, 65535, &number))
