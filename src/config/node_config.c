@@ -16,9 +16,6 @@ static const cyaml_schema_value_t listener_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct node_listener, listener_fields),
 };
 
-/* libcyaml's own bool takes every word that it does not know for true. */
-static const cyaml_strval_t bool_words[] = {{"false", 0}, {"true", 1}, {"no", 0}, {"yes", 1}};
-
 #define OPTIONAL_STRING (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
 
 static const cyaml_schema_field_t config_fields[] = {
@@ -33,7 +30,7 @@ static const cyaml_schema_field_t config_fields[] = {
                            PATH_SIZE - 1),
     CYAML_FIELD_STRING_PTR("acl", OPTIONAL_STRING, struct node_config, acl, 1, PATH_SIZE - 1),
     CYAML_FIELD_ENUM("anonymous", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct node_config,
-                     anonymous, bool_words, sizeof bool_words / sizeof bool_words[0]),
+                     anonymous, config_bool_words, CONFIG_BOOL_WORDS),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct node_config, workers),
     CYAML_FIELD_UINT("session_life", CYAML_FLAG_OPTIONAL, struct node_config, session_life),
     CYAML_FIELD_UINT("view_timeout", CYAML_FLAG_OPTIONAL, struct node_config, view_timeout),

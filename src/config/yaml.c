@@ -9,6 +9,13 @@
 
 #define YAML_FILE_MAX (1024 * 1024)
 
+const cyaml_strval_t config_bool_words[CONFIG_BOOL_WORDS] = {
+    {"false", 0},
+    {"true", 1},
+    {"no", 0},
+    {"yes", 1},
+};
+
 /* libcyaml tells what is wrong through its log: the first error line has the reason, those after it
  * where it is ("in mapping field: listeners (line: 4, column: 3)"). */
 struct yaml_log {

@@ -151,6 +151,12 @@ static void sources_are_checked(void **state)
                  "    address: localhost\n",
             "numeric");
     refused(state, HEAD "sources:\n  - type: mqtt\n    port: 70000\n    anonymous: true\n", "port");
+    /* A word that is neither yes nor no opens nothing. */
+    refused(state, HEAD "sources:\n  - type: mqtt\n    port: 1884\n    anonymous: of\n",
+            "anonymous");
+    taken(state, HEAD "sources:\n  - type: mqtt\n    port: 1884\n    anonymous: yes\n");
+    assert_true(config->sources[0].anonymous);
+    gateway_config_free(config);
 }
 
 static void policies_are_checked(void **state)
