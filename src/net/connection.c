@@ -21,8 +21,8 @@
 
 static void on_socket(uv_poll_t *poll, int status, int events);
 
-struct net_connection *connection_new(struct net_worker *worker, int fd, const char *peer,
-                                      enum net_phase phase)
+struct net_connection *connection_new(struct net_worker *worker, int fd, uint32_t listener,
+                                      const char *peer, enum net_phase phase)
 {
     struct net_connection *c = calloc(1, sizeof(*c));
     if (c == NULL || uv_poll_init(&worker->loop, &c->poll, fd) != 0) {
@@ -33,6 +33,7 @@ struct net_connection *connection_new(struct net_worker *worker, int fd, const c
     c->poll.data = c;
     c->worker = worker;
     c->fd = fd;
+    c->listener = listener;
     c->phase = phase;
     memcpy(c->peer, peer, strnlen(peer, sizeof(c->peer) - 1));
     DL_APPEND(worker->lists[phase], c);

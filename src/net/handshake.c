@@ -12,14 +12,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void handshake_begin(struct net_worker *worker, int fd, const char *peer)
+void handshake_begin(struct net_worker *worker, int fd, uint32_t listener, const char *peer)
 {
     const struct broker_limits *limits = &worker->server->limits;
     if (worker->is_stopping || worker->handshake_count >= limits->connections) {
         close(fd);
         return;
     }
-    struct net_connection *c = connection_new(worker, fd, peer, NET_HANDSHAKE);
+    struct net_connection *c = connection_new(worker, fd, listener, peer, NET_HANDSHAKE);
     if (c == NULL)
         return;
     c->deadline_ms = uv_now(&worker->loop) + limits->connect_timeout_ms;
@@ -57,6 +57,7 @@ static void handshake_finish(struct net_connection *c, unsigned to)
     item->kind = NET_ITEM_SOCKET;
     item->socket.bytes = c->rest;
     c->rest = (struct buf){0};
+    item->socket.listener = c->listener;
     memcpy(item->socket.peer, c->peer, sizeof(c->peer));
     item->socket.fd = connection_release(c);
     if (worker_post(&worker->server->workers[to], item) != 0) {

@@ -138,7 +138,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
         (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
         char peer[NET_PEER_MAX];
         address_format(&address, peer);
-        handshake_begin(worker, fd, peer);
+        handshake_begin(worker, fd, (uint32_t)i, peer);
     }
 }
 

@@ -57,6 +57,7 @@ struct net_connection {
     bool is_blocked;        /* the socket takes no more for now */
     bool has_input_ended;   /* the peer has closed its side */
     bool is_input_unwanted; /* the shard wants no more, ever */
+    uint32_t listener;      /* that it came by */
     char peer[NET_PEER_MAX];
 };
 
@@ -77,6 +78,7 @@ struct net_item {
         struct {
             int fd;
             struct buf bytes;
+            uint32_t listener;
             char peer[NET_PEER_MAX];
         } socket;
         struct {
@@ -111,7 +113,8 @@ struct net_worker {
     struct net_connection *lists[NET_GONE];
     size_t handshake_count;
     struct net_connection *flush_first, **flush_tail;
-    uint8_t *buffer; /* NET_READ_BYTES */
+    uint8_t *buffer;       /* NET_READ_BYTES */
+    struct net_peer asked; /* what net_worker_peer gave last */
 
     bool is_accepting, is_stopping, is_finished;
     uint64_t stop_due_ms;
@@ -158,15 +161,15 @@ void listeners_close(struct net_worker *worker);  /* ends it; handles go with th
 void listeners_resume(struct net_worker *worker); /* after a pause, when it is over */
 
 /* handshake.c */
-void handshake_begin(struct net_worker *worker, int fd, const char *peer);
+void handshake_begin(struct net_worker *worker, int fd, uint32_t listener, const char *peer);
 void handshake_on_readable(struct net_connection *c);
 /* Cuts those whose time is up. */
 void handshake_expire(struct net_worker *worker, uint64_t now_ms);
 
 /* connection.c */
 /* Takes over `fd`; NULL when it could not and has closed it. */
-struct net_connection *connection_new(struct net_worker *worker, int fd, const char *peer,
-                                      enum net_phase phase);
+struct net_connection *connection_new(struct net_worker *worker, int fd, uint32_t listener,
+                                      const char *peer, enum net_phase phase);
 /* Moves to another phase's list. */
 void connection_set_phase(struct net_connection *c, enum net_phase phase, uint64_t deadline_ms);
 /* Makes the connection known to the shard and gives it what was read so far (c->rest). */

@@ -15,10 +15,29 @@ static unsigned default_workers(void)
     return n < NET_WORKERS_DEFAULT_MAX ? (unsigned)n : NET_WORKERS_DEFAULT_MAX;
 }
 
+/* What a listener asks for and this server does not do: words, or NULL. */
+static const char *listener_unsupported(const struct net_listener *listener)
+{
+    if (listener->unix_path != NULL)
+        return "Unix sockets are not supported";
+    if (listener->is_websocket)
+        return "WebSocket is not supported";
+    if (listener->takes_proxy_protocol)
+        return "the PROXY protocol is not supported";
+    if (listener->connections != 0)
+        return "a listener's own number of connections is not supported";
+    return NULL;
+}
+
 static int server_bind(struct net_server *server, const struct net_server_options *options,
                        char *why, size_t why_size)
 {
     for (size_t i = 0; i < options->listener_count; i++) {
+        const char *unsupported = listener_unsupported(&options->listeners[i]);
+        if (unsupported != NULL) {
+            snprintf(why, why_size, "%s", unsupported);
+            return SEALMQ_E_UNSUPPORTED;
+        }
         int e = listener_bind(&options->listeners[i], &server->listeners[i], why, why_size);
         if (e != 0)
             return e;
@@ -139,6 +158,14 @@ int net_server_start(struct net_server *server)
     }
     server->is_running = true;
     return 0;
+}
+
+int net_server_set_tls(struct net_server *server, size_t listener, struct net_tls *tls)
+{
+    (void)server;
+    (void)listener;
+    (void)tls;
+    return SEALMQ_E_ARG; /* no listener has TLS */
 }
 
 uint16_t net_server_port(const struct net_server *server, size_t listener)

@@ -12,16 +12,45 @@
 #define SEALMQ_NET_SERVER_H
 
 #include "broker/broker.h"
+#include "net/tls.h"
 
 #include <uv.h>
 
 struct net_server;
 struct net_worker;
 
+/* Where clients come in, and how. All is copied, `tls` referenced. Zero and NULL are the plain
+ * thing: TCP, no TLS, no WebSocket, no PROXY header. */
 struct net_listener {
-    const char *address; /* numeric, "127.0.0.1" or "::"; copied */
-    uint16_t port;       /* 0: any free one, see net_server_port */
+    const char *address;        /* numeric, "127.0.0.1" or "::"; NULL with a unix_path */
+    uint16_t port;              /* 0: any free one, see net_server_port */
+    const char *name;           /* for logs and metrics; NULL: made from address and port */
+    const char *unix_path;      /* a Unix socket, instead of address and port */
+    unsigned unix_mode;         /* of that file; 0: NET_UNIX_MODE_DEFAULT */
+    bool is_websocket;          /* MQTT in WebSocket frames; with `tls`, inside of it */
+    const char *websocket_path; /* what clients ask for; NULL: NET_WEBSOCKET_PATH_DEFAULT */
+    bool takes_proxy_protocol;  /* each connection must begin with a PROXY header, version 2 */
+    struct net_tls *tls;        /* NULL: none */
+    uint32_t connections;       /* most at a time; 0: as many as the server's limit allows */
 };
+#define NET_UNIX_MODE_DEFAULT      0660
+#define NET_WEBSOCKET_PATH_DEFAULT "/mqtt"
+
+/* How a peer's identity was shown. */
+enum net_identity { NET_IDENTITY_NONE, NET_IDENTITY_CERTIFICATE, NET_IDENTITY_PSK };
+
+/* Who is at the other end of a connection, as far as the transport knows. */
+struct net_peer {
+    const char *text;       /* its address; behind a proxy, the one that the proxy tells */
+    unsigned listener;      /* index in net_server_options */
+    bool is_encrypted;      /* by TLS, here */
+    bool is_local_socket;   /* came by a Unix socket, and not through a proxy */
+    uint32_t uid;           /* of the process at the other end of a Unix socket */
+    enum net_identity kind; /* of `identity` */
+    struct bytes identity;  /* verified name of the certificate, or of the pre-shared key; valid
+                             * UTF-8 without control characters, at most NET_IDENTITY_MAX bytes */
+};
+#define NET_IDENTITY_MAX 1024
 
 /* What the program above does with connections and messages. `worker_context` is what worker_start
  * gave. All are called on the worker's thread. */
@@ -57,9 +86,14 @@ struct net_server_options {
  * SEALMQ_E_IO with words in `why` ("127.0.0.1:1883: address already in use"), SEALMQ_E_ARG. */
 SEALMQ_MUST_CHECK int net_server_new(const struct net_server_options *options,
                                      struct net_server **out, char *why, size_t why_size);
+/* New connections of this listener use `tls` (referenced) from here on, those that exist keep what
+ * they have. SEALMQ_E_ARG: the listener was made without TLS, or there is none of that number. On
+ * the owner's thread, before or after the start. */
+SEALMQ_MUST_CHECK int net_server_set_tls(struct net_server *server, size_t listener,
+                                         struct net_tls *tls);
 /* Once. When a worker_start fails, its error; then nothing runs and nothing was served. */
 SEALMQ_MUST_CHECK int net_server_start(struct net_server *server);
-/* The port a listener is bound to. */
+/* The port a listener is bound to; 0 for a Unix socket. */
 uint16_t net_server_port(const struct net_server *server, size_t listener);
 /* Ends serving: clients of 5.0 get DISCONNECT (server shutting down), output is written for at most
  * `drain_ms`, threads are joined. */
@@ -83,6 +117,9 @@ unsigned net_worker_index(const struct net_worker *worker);
 uv_loop_t *net_worker_loop(struct net_worker *worker);
 struct broker *net_worker_broker(struct net_worker *worker);
 uint64_t net_worker_now_ms(const struct net_worker *worker);
+/* Who is on this connection, borrowed until the next call; NULL when it has gone. In authenticate()
+ * and connected() it is there. */
+const struct net_peer *net_worker_peer(struct net_worker *worker, struct broker_conn conn);
 void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,
                               const struct broker_grant *grant);
 

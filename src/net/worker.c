@@ -229,8 +229,8 @@ static void worker_adopt(struct net_worker *worker, struct net_item *item)
         buf_close(&item->socket.bytes);
         return;
     }
-    struct net_connection *c =
-        connection_new(worker, item->socket.fd, item->socket.peer, NET_SERVING);
+    struct net_connection *c = connection_new(worker, item->socket.fd, item->socket.listener,
+                                              item->socket.peer, NET_SERVING);
     if (c == NULL) {
         buf_close(&item->socket.bytes);
         return;
@@ -470,6 +470,15 @@ struct broker *net_worker_broker(struct net_worker *worker)
 uint64_t net_worker_now_ms(const struct net_worker *worker)
 {
     return uv_now(&worker->loop);
+}
+
+const struct net_peer *net_worker_peer(struct net_worker *worker, struct broker_conn conn)
+{
+    const struct net_connection *c = broker_conn_data(worker->broker, conn);
+    if (c == NULL)
+        return NULL;
+    worker->asked = (struct net_peer){.text = c->peer, .listener = c->listener};
+    return &worker->asked;
 }
 
 void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,

@@ -44,7 +44,7 @@ static bool authorize(void *worker_context, const struct broker_subject *subject
 
 static struct net_server *serve(uint16_t port)
 {
-    struct net_listener listener = {"127.0.0.1", port};
+    struct net_listener listener = {.address = "127.0.0.1", .port = port};
     struct net_server_options options = {
         .workers = 1,
         .listeners = &listener,

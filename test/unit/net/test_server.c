@@ -77,7 +77,7 @@ static struct net_server *serve(const struct net_server_options *options)
 
 static struct net_server *serve_loopback(void)
 {
-    static const struct net_listener listener = {"127.0.0.1", 0};
+    static const struct net_listener listener = {.address = "127.0.0.1"};
     struct net_server_options options = options_of(&listener, 1);
     return serve(&options);
 }
@@ -190,8 +190,8 @@ static void what_cannot_be_bound_is_named(void **state)
     (void)state;
     struct net_server *server = serve_loopback(), *second = NULL;
     char why[128], expected[64];
-    struct net_listener listeners[2] = {{"127.0.0.1", 0},
-                                        {"127.0.0.1", net_server_port(server, 0)}};
+    struct net_listener listeners[2] = {
+        {.address = "127.0.0.1"}, {.address = "127.0.0.1", .port = net_server_port(server, 0)}};
     struct net_server_options options = options_of(listeners, 2);
     assert_int_equal(net_server_new(&options, &second, why, sizeof(why)), SEALMQ_E_IO);
     assert_null(second);
@@ -211,7 +211,7 @@ static void what_cannot_be_bound_is_named(void **state)
 static void a_server_that_never_started_can_be_freed(void **state)
 {
     (void)state;
-    struct net_listener listener = {"127.0.0.1", 0};
+    struct net_listener listener = {.address = "127.0.0.1"};
     struct net_server_options options = options_of(&listener, 1);
     struct net_server *server = NULL;
     char why[128];
@@ -227,7 +227,7 @@ static void a_server_that_never_started_can_be_freed(void **state)
 static void a_worker_that_cannot_start_is_an_error_of_the_server(void **state)
 {
     (void)state;
-    struct net_listener listener = {"127.0.0.1", 0};
+    struct net_listener listener = {.address = "127.0.0.1"};
     struct net_server_options options = options_of(&listener, 1);
     struct net_server *server = NULL;
     atomic_uint starts = 0;
@@ -355,7 +355,7 @@ static void assert_closed_without_a_word(int fd)
 static void a_silent_or_endless_handshake_is_cut(void **state)
 {
     (void)state;
-    struct net_listener listener = {"127.0.0.1", 0};
+    struct net_listener listener = {.address = "127.0.0.1"};
     struct net_server_options options = options_of(&listener, 1);
     options.limits.connect_timeout_ms = 300;
     struct net_server *server = serve(&options);
