@@ -20,6 +20,7 @@ static void send_ack(struct broker *b, struct conn *conn, enum mqtt_type type, u
     if (has_reason)
         to[4] = reason;
     output_commit(&conn->output, size);
+    STAT_ADD_AT(b, packets_out, type, 1);
     conn_mark_dirty(b, conn);
 }
 
@@ -108,6 +109,7 @@ static int pubrec_input(struct broker *b, struct conn *conn, const struct mqtt_a
 void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type, const struct mqtt_ack *ack)
 {
     struct session *s = conn->session;
+    uint32_t before = s->inflight.count;
     int error = 0;
     switch (type) {
     case MQTT_PUBREL:
@@ -123,6 +125,7 @@ void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type, const s
         error = inflight_pubcomp(&s->inflight, ack->packet_id, delivery_release);
         break;
     }
+    STAT_SUB(b, inflight, before - s->inflight.count);
     /* An unknown identifier may be an echo of an earlier connection; a known one in another state
      * is a client that has lost its way. */
     if (error == SEALMQ_E_PROTOCOL) {

@@ -105,11 +105,22 @@ void broker_enter(struct broker *b, uint64_t now_ms)
     b->depth++;
 }
 
+/* What others may read of what only the shard's thread can look at. */
+static void show_gauges(struct broker *b)
+{
+    STAT_SET(b, sessions_offline, b->sessions.count - STAT_GET(b, sessions_online));
+    STAT_SET(b, subscriptions, b->subtree.count);
+    STAT_SET(b, retained, b->retained.count);
+    STAT_SET(b, retained_bytes, b->retained.bytes);
+}
+
 void broker_leave(struct broker *b)
 {
     ASSERT(b->depth > 0);
-    if (b->depth == 1)
+    if (b->depth == 1) {
         conn_detach_listed(b);
+        show_gauges(b);
+    }
     b->depth--;
 }
 
@@ -145,8 +156,9 @@ void broker_access_changed(struct broker *b)
 
 void broker_stats_get(const struct broker *b, struct broker_stats *out)
 {
-    *out = b->stats;
-    out->sessions = b->sessions.count;
-    out->subscriptions = b->subtree.count;
-    out->retained = b->retained.count;
+    *out = (struct broker_stats){0};
+    uint64_t *words = (uint64_t *)(void *)out;
+    for (size_t i = 0; i < BROKER_COUNTS; i++)
+        words[i] = atomic_load_explicit(&b->counts[i], memory_order_relaxed);
+    broker_stats_derive(out);
 }

@@ -19,6 +19,7 @@
 #define SEALMQ_BROKER_BROKER_H
 
 #include "base/bytes.h"
+#include "broker/stats.h"
 #include "mqtt/packet.h"
 
 #include <stdatomic.h>
@@ -231,15 +232,8 @@ void broker_parcels_free(struct broker_parcel *parcels);
 /* What authorize() answers has changed: answers that were remembered are asked for again. */
 void broker_access_changed(struct broker *broker);
 
-/* Counters since the start, and gauges. */
-struct broker_stats {
-    uint64_t connections, connections_total, connects_refused_total;
-    uint64_t sessions, subscriptions, retained;
-    uint64_t packets_in_total, packets_malformed_total;
-    uint64_t publishes_in_total, publishes_out_total, publishes_dropped_total;
-    uint64_t publishes_denied_total;
-    uint64_t bytes_in_total, bytes_out_total;
-};
+/* Counters since the start, and gauges (broker/stats.h). From any thread: each number is right, but
+ * they need not be of the same moment while the shard works. */
 void broker_stats_get(const struct broker *broker, struct broker_stats *out);
 
 #endif

@@ -153,8 +153,25 @@ struct broker {
     struct buf scratch;                /* for one packet or filter, never across a callback */
     struct buf props;                  /* for the properties that a message forwards */
     uint64_t next_session, next_assigned;
-    struct broker_stats stats;
+    _Atomic uint64_t counts[BROKER_COUNTS]; /* struct broker_counts, word by word */
 };
+
+/* Counting. Only the shard's thread writes, so an addition needs no lock; readers on other threads
+ * see whole numbers. `name` is a field of struct broker_counts. */
+#define STAT_WORD(name)      (offsetof(struct broker_counts, name) / sizeof(uint64_t))
+#define STAT_ADD(b, name, n) stat_add((b), STAT_WORD(name), (n))
+#define STAT_SUB(b, name, n) stat_add((b), STAT_WORD(name), -(uint64_t)(n))
+#define STAT_SET(b, name, n)                                                                       \
+    atomic_store_explicit(&(b)->counts[STAT_WORD(name)], (n), memory_order_relaxed)
+#define STAT_GET(b, name)           atomic_load_explicit(&(b)->counts[STAT_WORD(name)], memory_order_relaxed)
+/* One of an array, or of fields that stand one behind the other. */
+#define STAT_ADD_AT(b, name, at, n) stat_add((b), STAT_WORD(name) + (at), (n))
+
+static inline void stat_add(struct broker *b, size_t word, uint64_t n)
+{
+    uint64_t before = atomic_load_explicit(&b->counts[word], memory_order_relaxed);
+    atomic_store_explicit(&b->counts[word], before + n, memory_order_relaxed);
+}
 
 /* broker.c */
 void broker_enter(struct broker *b, uint64_t now_ms); /* 0: no time has passed */
@@ -247,6 +264,8 @@ struct delivery_terms {
     bool is_stored; /* from the store of retained messages, for a new subscription */
     struct subscription_ids *ids;
 };
+/* Counts a message that was lost because of `error`. */
+void deliver_count_dropped(struct broker *b, int error);
 /* False when it was dropped. */
 bool deliver(struct broker *b, struct publication *publication, struct session *s,
              const struct delivery_terms *terms);

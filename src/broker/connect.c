@@ -17,9 +17,41 @@ struct connecting {
     uint32_t packet_bytes; /* what we take from it */
 };
 
+static void count_refused(struct broker *b, uint8_t reason)
+{
+    switch (reason) {
+    case MQTT_REASON_BAD_USER_NAME_OR_PASSWORD:
+        STAT_ADD(b, connects_bad_credentials_total, 1);
+        break;
+    case MQTT_REASON_NOT_AUTHORIZED:
+        STAT_ADD(b, connects_not_authorized_total, 1);
+        break;
+    case MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID:
+        STAT_ADD(b, connects_bad_client_id_total, 1);
+        break;
+    case MQTT_REASON_QUOTA_EXCEEDED:
+    case MQTT_REASON_CONNECTION_RATE_EXCEEDED:
+        STAT_ADD(b, connects_over_limit_total, 1);
+        break;
+    case MQTT_REASON_SERVER_BUSY:
+    case MQTT_REASON_SERVER_UNAVAILABLE:
+        STAT_ADD(b, connects_busy_total, 1);
+        break;
+    case MQTT_REASON_MALFORMED_PACKET:
+    case MQTT_REASON_PROTOCOL_ERROR:
+    case MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION:
+    case MQTT_REASON_TOPIC_NAME_INVALID:
+        STAT_ADD(b, connects_invalid_total, 1);
+        break;
+    default:
+        STAT_ADD(b, connects_other_total, 1);
+        break;
+    }
+}
+
 static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words)
 {
-    b->stats.connects_refused_total++;
+    count_refused(b, reason);
     /* Only codes from 0x80 on refuse. */
     if (reason < 0x80)
         reason = MQTT_REASON_UNSPECIFIED_ERROR;
@@ -40,7 +72,7 @@ static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const ch
 static void refuse_undecodable(struct broker *b, struct conn *conn, enum mqtt_version version,
                                int error, uint8_t reason)
 {
-    b->stats.packets_malformed_total++;
+    STAT_ADD(b, packets_malformed_total, 1);
     bool has_answer = version == MQTT_V5 || (version == MQTT_V311 && error == SEALMQ_E_VERSION) ||
                       (version == MQTT_V311 && reason == MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID);
     if (has_answer) {
@@ -282,6 +314,8 @@ static void attach(struct broker *b, struct conn *conn, struct session *s,
     s->expires_at_ms = TIMER_NEVER;
     conn->session = s;
     conn->state = CONN_CONNECTED;
+    STAT_ADD(b, sessions_online, 1);
+    STAT_ADD(b, connects_accepted_total, 1);
     conn->last_input_ms = b->now_ms;
     if (conn->keep_alive_s != 0)
         timer_set(&b->timers, &conn->timer, b->now_ms + (uint64_t)conn->keep_alive_s * 1500);

@@ -40,7 +40,7 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
                 struct broker_conn *out)
 {
     *out = (struct broker_conn){0};
-    if (b->stats.connections >= b->limits.connections)
+    if (STAT_GET(b, connections) >= b->limits.connections)
         return SEALMQ_E_LIMIT;
     int error = reserve_slot(b);
     if (error != 0)
@@ -68,8 +68,8 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
     conn->timer.kind = TIMER_CONNECTION;
     timer_set(&b->timers, &conn->timer, b->now_ms + b->limits.connect_timeout_ms);
     memcpy(conn->peer, peer, peer_n + 1);
-    b->stats.connections++;
-    b->stats.connections_total++;
+    STAT_ADD(b, connections, 1);
+    STAT_ADD(b, connections_total, 1);
     *out = conn->name;
     broker_leave(b);
     return 0;
@@ -153,8 +153,10 @@ bool conn_send(struct broker *b, struct conn *conn, const struct mqtt_packet *pa
     buf_reset(&b->scratch);
     mqtt_encode(packet, conn->version, &b->scratch);
     if (buf_status(&b->scratch) == 0 && b->scratch.n <= conn->packet_bytes &&
-        append_output(b, conn, buf_bytes(&b->scratch)))
+        append_output(b, conn, buf_bytes(&b->scratch))) {
+        STAT_ADD_AT(b, packets_out, packet->type, 1);
         return true;
+    }
     bool is_too_large =
         buf_status(&b->scratch) != SEALMQ_E_NOMEM && b->scratch.n > conn->packet_bytes;
     if (is_too_large)
@@ -254,6 +256,7 @@ void conn_detach(struct broker *b, struct conn *conn)
     forget_deferred(conn);
     conn->session = NULL;
     s->conn = NULL;
+    STAT_SUB(b, sessions_online, 1);
     if (conn->is_announced && b->host.disconnected != NULL) {
         struct broker_subject subject = session_subject(s);
         b->host.disconnected(b->host.context, conn->name, &subject, conn->peer, conn->end_reason,
@@ -281,7 +284,7 @@ static void conn_free(struct broker *b, struct conn *conn)
     slot->conn = NULL;
     slot->next_free = b->free_slot;
     b->free_slot = conn->name.index + 1;
-    b->stats.connections--;
+    STAT_SUB(b, connections, 1);
     free(conn);
 }
 
@@ -359,7 +362,7 @@ void broker_output_written(struct broker *b, struct broker_conn conn_name, size_
     if (conn == NULL)
         return;
     broker_enter(b, 0);
-    b->stats.bytes_out_total += n;
+    STAT_ADD(b, bytes_out_total, n);
     output_written(&b->pool, &conn->output, n);
     if (conn->state == CONN_CONNECTED)
         deliver_waiting(b, conn->session);

@@ -108,9 +108,21 @@ static int send_publish(struct broker *b, struct conn *conn, struct publication 
         (void)put_bytes(to, p->view.payload);
         output_commit(&conn->output, room);
     }
-    b->stats.publishes_out_total++;
+    STAT_ADD_AT(b, packets_out, MQTT_PUBLISH, 1);
+    STAT_ADD_AT(b, messages_out_qos0_total, head->qos, 1);
+    STAT_ADD(b, payload_bytes_out_total, p->view.payload.n);
     conn_mark_dirty(b, conn);
     return 0;
+}
+
+void deliver_count_dropped(struct broker *b, int error)
+{
+    if (error == SEALMQ_E_FULL)
+        STAT_ADD(b, dropped_queue_full_total, 1);
+    else if (error == SEALMQ_E_LIMIT)
+        STAT_ADD(b, dropped_too_large_total, 1);
+    else
+        STAT_ADD(b, dropped_memory_total, 1);
 }
 
 static bool is_expired(const struct broker *b, const struct message_view *view)
@@ -138,6 +150,7 @@ static int send_inflight(struct broker *b, struct session *s, struct publication
     }
     message_hold(p->owned);
     subscription_ids_hold(ids);
+    STAT_ADD(b, inflight, 1);
     return 0;
 }
 
@@ -163,6 +176,8 @@ static int enqueue(struct broker *b, struct session *s, struct publication *p,
     if (error == 0) {
         message_hold(p->owned);
         subscription_ids_hold(terms->ids);
+        STAT_ADD(b, queued, 1);
+        STAT_ADD(b, queued_bytes, message_size(&p->view));
     }
     return error;
 }
@@ -180,8 +195,10 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
     bool is_online = s->conn != NULL && s->conn->state == CONN_CONNECTED;
     uint8_t qos = terms->qos;
     int error;
-    if (is_expired(b, &p->view))
+    if (is_expired(b, &p->view)) {
+        STAT_ADD(b, messages_expired_total, 1);
         return true;
+    }
     /* Messages do not overtake what waits at their QoS; QoS 0 waits only for QoS 0. */
     bool is_behind = qos == 0 ? s->queue.qos0_count != 0 : s->queue.count != 0;
     if (is_online && !is_behind && has_room(b, s, qos)) {
@@ -192,12 +209,13 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
                         : is_online && (terms->may_queue || terms->is_stored || is_behind)) {
         error = enqueue(b, s, p, terms);
     } else if (is_online) {
-        error = SEALMQ_E_FULL;
+        STAT_ADD(b, dropped_output_full_total, 1);
+        return false;
     } else {
         return true; /* nobody there, and nothing promised */
     }
     if (error != 0)
-        b->stats.publishes_dropped_total++;
+        deliver_count_dropped(b, error);
     return error == 0;
 }
 
@@ -227,7 +245,8 @@ static bool resend(struct broker *b, struct session *s)
         publication_close(&p);
         if (error == SEALMQ_E_LIMIT) {
             /* The client takes only smaller packets than before. */
-            b->stats.publishes_dropped_total++;
+            deliver_count_dropped(b, error);
+            STAT_SUB(b, inflight, 1);
             inflight_drop(&s->inflight, slot, delivery_release);
             continue;
         }
@@ -247,7 +266,11 @@ void deliver_waiting(struct broker *b, struct session *s)
     while (s->queue.count != 0 && s->conn->state == CONN_CONNECTED &&
            has_room(b, s, queue_first(&s->queue)->qos)) {
         struct delivery first = queue_pop(&s->queue);
-        if (!is_expired(b, &first.message->view)) {
+        STAT_SUB(b, queued, 1);
+        STAT_SUB(b, queued_bytes, message_size(&first.message->view));
+        if (is_expired(b, &first.message->view)) {
+            STAT_ADD(b, messages_expired_total, 1);
+        } else {
             struct publication p;
             publication_of(first.message, &p);
             struct publish_head head = {.qos = 0, .retain = first.retain};
@@ -256,7 +279,7 @@ void deliver_waiting(struct broker *b, struct session *s)
                             : send_inflight(b, s, &p, first.qos, first.retain, first.ids);
             publication_close(&p);
             if (error != 0)
-                b->stats.publishes_dropped_total++;
+                deliver_count_dropped(b, error);
         }
         delivery_release(&first);
     }

@@ -16,7 +16,7 @@ bool conn_is_open_for_input(const struct broker *b, const struct conn *conn)
 
 static void end_as_malformed(struct broker *b, struct conn *conn, uint8_t reason)
 {
-    b->stats.packets_malformed_total++;
+    STAT_ADD(b, packets_malformed_total, 1);
     conn_end(b, conn, reason, NULL, CONN_TELL);
 }
 
@@ -77,7 +77,7 @@ static void handle(struct broker *b, struct conn *conn, const struct mqtt_packet
 
 static void packet_input(struct broker *b, struct conn *conn, struct bytes bytes)
 {
-    b->stats.packets_in_total++;
+    STAT_ADD_AT(b, packets_in, bytes.p[0] >> 4, 1);
     if (conn->state == CONN_NEW) {
         connect_input(b, conn, bytes);
         return;
@@ -151,8 +151,8 @@ int broker_input(struct broker *b, struct broker_conn conn_name, struct bytes in
     }
     conn->is_input_blocked = !conn_is_open_for_input(b, conn);
     bool is_ending = conn->state == CONN_ENDING;
+    STAT_ADD(b, bytes_in_total, at);
     broker_leave(b);
-    b->stats.bytes_in_total += at;
     if (is_ending)
         return SEALMQ_E_CLOSED;
     *consumed = at;

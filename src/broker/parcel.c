@@ -189,7 +189,7 @@ static void receive_message(struct broker *b, struct broker_message *message)
             owe_floors(b);
     }
     if (route_local(b, &p) != 0 || error != 0)
-        b->stats.publishes_dropped_total++;
+        STAT_ADD(b, dropped_memory_total, 1);
     publication_close(&p);
 }
 

@@ -143,9 +143,11 @@ static uint8_t route(struct broker *b, struct conn *conn, const struct mqtt_publ
     publication_close(&publication);
     if (error == 0)
         return has_receivers ? MQTT_REASON_SUCCESS : MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
-    b->stats.publishes_dropped_total++;
-    if (error == SEALMQ_E_LIMIT)
+    if (error == SEALMQ_E_LIMIT) {
+        STAT_ADD(b, dropped_retained_full_total, 1);
         return MQTT_REASON_QUOTA_EXCEEDED;
+    }
+    STAT_ADD(b, dropped_memory_total, 1);
     /* No memory: without an acknowledgement the client keeps the message and tries again. */
     conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
     return MQTT_REASON_SERVER_BUSY;
@@ -186,14 +188,15 @@ static void offer(struct broker *b, struct conn *conn, const struct mqtt_publish
 void publish_input(struct broker *b, struct conn *conn, const struct mqtt_publish *publish)
 {
     struct bytes topic;
-    b->stats.publishes_in_total++;
+    STAT_ADD_AT(b, messages_in_qos0_total, publish->qos, 1);
+    STAT_ADD(b, payload_bytes_in_total, publish->payload.n);
     if (!find_topic(b, conn, publish, &topic))
         return;
     if (publish->qos != 0 && !admit(b, conn, publish))
         return;
     struct broker_subject subject = session_subject(conn->session);
     if (!b->host.authorize(b->host.context, &subject, BROKER_WRITE, topic)) {
-        b->stats.publishes_denied_total++;
+        STAT_ADD(b, publishes_denied_total, 1);
         acknowledge(b, conn, publish->qos, publish->packet_id, MQTT_REASON_NOT_AUTHORIZED);
         return;
     }

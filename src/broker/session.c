@@ -75,6 +75,9 @@ static void session_free(struct broker *b, struct session *s)
     table_remove(&b->sessions, &s->by_id);
     timer_clear(&b->timers, &s->timer);
     timers_release(&b->timers);
+    STAT_SUB(b, inflight, s->inflight.count);
+    STAT_SUB(b, queued, s->queue.count);
+    STAT_SUB(b, queued_bytes, s->queue.live.bytes + s->queue.stored.bytes);
     inflight_close(&s->inflight, delivery_release);
     queue_close(&s->queue);
     packet_ids_close(&s->received);
@@ -118,6 +121,7 @@ void session_timer(struct broker *b, struct session *s)
 {
     ASSERT(s->conn == NULL);
     if (s->expires_at_ms <= b->now_ms) {
+        STAT_ADD(b, sessions_expired_total, 1);
         session_end(b, s);
         return;
     }

@@ -56,7 +56,7 @@ void will_publish(struct broker *b, struct session *s)
     bool is_for_service = b->host.publish != NULL && s->role != BROKER_ROLE_ORDINARY;
     if (is_for_service ||
         !b->host.authorize(b->host.context, &subject, BROKER_WRITE, message->view.topic)) {
-        b->stats.publishes_denied_total++;
+        STAT_ADD(b, publishes_denied_total, 1);
         message_release(message);
         return;
     }
@@ -67,7 +67,10 @@ void will_publish(struct broker *b, struct session *s)
     publication_of(message, &publication);
     message_release(message);
     bool has_receivers;
-    if (route_publication(b, &publication, &has_receivers) != 0)
-        b->stats.publishes_dropped_total++;
+    int error = route_publication(b, &publication, &has_receivers);
+    if (error == SEALMQ_E_LIMIT)
+        STAT_ADD(b, dropped_retained_full_total, 1);
+    else if (error != 0)
+        STAT_ADD(b, dropped_memory_total, 1);
     publication_close(&publication);
 }

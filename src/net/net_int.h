@@ -118,9 +118,6 @@ struct net_worker {
 
     bool is_accepting, is_stopping, is_finished;
     uint64_t stop_due_ms;
-
-    pthread_mutex_t stats_lock;
-    struct broker_stats stats;
 };
 
 struct net_bound {

@@ -215,24 +215,8 @@ void net_server_stats(struct net_server *server, struct broker_stats *out)
 {
     *out = (struct broker_stats){0};
     for (unsigned i = 0; i < server->worker_count; i++) {
-        struct net_worker *worker = &server->workers[i];
-        struct broker_stats s;
-        pthread_mutex_lock(&worker->stats_lock);
-        s = worker->stats;
-        pthread_mutex_unlock(&worker->stats_lock);
-        out->connections += s.connections;
-        out->connections_total += s.connections_total;
-        out->connects_refused_total += s.connects_refused_total;
-        out->sessions += s.sessions;
-        out->subscriptions += s.subscriptions;
-        out->retained += s.retained;
-        out->packets_in_total += s.packets_in_total;
-        out->packets_malformed_total += s.packets_malformed_total;
-        out->publishes_in_total += s.publishes_in_total;
-        out->publishes_out_total += s.publishes_out_total;
-        out->publishes_dropped_total += s.publishes_dropped_total;
-        out->publishes_denied_total += s.publishes_denied_total;
-        out->bytes_in_total += s.bytes_in_total;
-        out->bytes_out_total += s.bytes_out_total;
+        struct broker_stats one;
+        broker_stats_get(server->workers[i].broker, &one);
+        broker_stats_add(out, &one);
     }
 }

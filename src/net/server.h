@@ -104,7 +104,7 @@ unsigned net_server_workers(const struct net_server *server);
 struct net_worker *net_server_worker(struct net_server *server, unsigned index);
 /* The worker that owns a client id. */
 struct net_worker *net_server_owner(struct net_server *server, struct bytes client_id);
-/* Sum over the workers' counters, each as of its last loop turn. */
+/* Sum over the workers' counters as they are now (broker_stats_get). From any thread. */
 void net_server_stats(struct net_server *server, struct broker_stats *out);
 
 /* Runs fn(worker_context, arg) on the worker's thread, soon, in the order of posting from one

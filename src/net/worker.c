@@ -136,15 +136,6 @@ static void worker_set_timer(struct net_worker *worker)
         uv_timer_start(&worker->timer, on_timer, due > now ? due - now : 0, 0);
 }
 
-static void worker_publish_stats(struct net_worker *worker)
-{
-    struct broker_stats stats;
-    broker_stats_get(worker->broker, &stats);
-    pthread_mutex_lock(&worker->stats_lock);
-    worker->stats = stats;
-    pthread_mutex_unlock(&worker->stats_lock);
-}
-
 static void worker_end_turn(struct net_worker *worker)
 {
     for (;;) {
@@ -161,7 +152,6 @@ static void worker_end_turn(struct net_worker *worker)
         uv_stop(&worker->loop);
     }
     worker_set_timer(worker);
-    worker_publish_stats(worker);
 }
 
 /* --- the loop's callbacks ------------------------------------------------------------------ */
@@ -330,7 +320,6 @@ static void *worker_main(void *argument)
     worker->is_stopping = true;
     worker_destroy_connections(worker);
     worker_take_last(worker, mailbox_close(&worker->mailbox));
-    worker_publish_stats(worker);
     if (error == 0 && app->worker_stop != NULL)
         app->worker_stop(worker->app_context);
     worker_close_handles(worker);
@@ -402,7 +391,6 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
     worker->flush_tail = &worker->flush_first;
     worker->timer_due_ms = worker->accept_due_ms = UINT64_MAX;
     mailbox_init(&worker->mailbox, wake_worker, worker);
-    ASSERT(pthread_mutex_init(&worker->stats_lock, NULL) == 0);
     ASSERT(uv_sem_init(&worker->started, 0) == 0);
     worker->buffer = malloc(NET_READ_BYTES);
     worker->listeners = calloc(server->listener_count, sizeof(*worker->listeners));
@@ -431,7 +419,6 @@ void worker_close(struct net_worker *worker)
     free(worker->buffer);
     free(worker->listeners);
     mailbox_destroy(&worker->mailbox);
-    pthread_mutex_destroy(&worker->stats_lock);
     uv_sem_destroy(&worker->started);
 }
 
