@@ -277,9 +277,11 @@ bool deliver_queue_has_room(const struct broker *b, const struct session *s, siz
 void deliver_waiting(struct broker *b, struct session *s);
 
 /* parcel.c */
-/* Room for one more item in the outboxes of `shards`, so that the putting cannot fail. */
-SEALMQ_MUST_CHECK int parcel_reserve(struct broker *b, uint64_t shards);
-void parcel_put_message(struct broker *b, uint64_t shards, struct broker_message *message);
+/* Room for a publication in the outboxes of `shards`, so that the putting cannot fail, and the
+ * ownership that it takes; a retained one the caller makes own its bytes. */
+SEALMQ_MUST_CHECK int parcel_reserve(struct broker *b, uint64_t shards,
+                                     struct publication *publication);
+void parcel_put_message(struct broker *b, uint64_t shards, const struct publication *publication);
 SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter, bool joins);
 uint64_t parcel_other_shards(const struct broker *b);
 /* A retained message has expired here, as it does on all shards. */

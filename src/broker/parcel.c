@@ -4,6 +4,11 @@
  * sender has its first, or no more, subscribers. The sender gathers one for each other shard, and
  * the host carries it over; parcels of one shard arrive in their order.
  *
+ * Items stand one behind the other in blocks of memory. A small message is copied into the parcel:
+ * that costs less than an allocation that one thread makes and another frees, and than counting
+ * references on a cache line that two processors write. Large and retained ones, of which there
+ * shall be one copy only, go by reference.
+ *
  * Each parcel also carries a floor: the value of the shared counter of retained messages when it
  * was closed. All changes that its sender makes later have a higher number; so a tombstone that is
  * not above the floors of all other shards can meet no older change any more and is dropped. A
@@ -11,28 +16,37 @@
  * parcel. */
 #include "broker/broker_int.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 
-enum item_kind { ITEM_MESSAGE, ITEM_FILTER_JOINS, ITEM_FILTER_LEAVES };
+/* Blocks of a parcel, with what malloc adds: most parcels are small; those that are not are large.
+ */
+#define BLOCK_FIRST  496
+#define BLOCK_OTHERS 16368
 
-struct filter_text {
-    size_t n;
-    uint8_t p[];
+enum item_kind {
+    ITEM_MESSAGE, /* struct broker_message *, a reference */
+    ITEM_COPY,    /* struct message_view, and the bytes that it points to */
+    ITEM_FILTER_JOINS,
+    ITEM_FILTER_LEAVES, /* the filter's text */
 };
 
 struct item {
     enum item_kind kind;
-    union {
-        struct broker_message *message; /* a reference */
-        struct filter_text *filter;     /* owned */
-    };
+    uint32_t size; /* of what follows, without what fills it up to the next item */
+};
+
+struct block {
+    struct block *next;
+    size_t used, capacity; /* of `bytes` */
+    alignas(max_align_t) uint8_t bytes[];
 };
 
 struct broker_parcel {
     unsigned from;
     uint64_t floor;
-    size_t count, capacity;
-    struct item *items;
+    size_t count; /* of items */
+    struct block *first, *last;
 };
 
 uint64_t parcel_other_shards(const struct broker *b)
@@ -41,74 +55,137 @@ uint64_t parcel_other_shards(const struct broker *b)
     return all & ~(UINT64_C(1) << b->shard);
 }
 
-static int reserve(struct broker *b, struct outbox *outbox, size_t items)
+static size_t item_space(size_t size)
 {
-    struct broker_parcel *parcel = outbox->parcel;
-    if (parcel == NULL) {
-        parcel = calloc(1, sizeof *parcel);
-        if (parcel == NULL)
-            return SEALMQ_E_NOMEM;
-        parcel->from = b->shard;
-        outbox->parcel = parcel;
-    }
-    if (parcel->count + items <= parcel->capacity)
-        return 0;
-    size_t capacity = parcel->capacity == 0 ? 16 : parcel->capacity * 2;
-    struct item *list = realloc(parcel->items, capacity * sizeof *list);
-    if (list == NULL)
+    size_t whole = sizeof(struct item) + size;
+    return (whole + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+}
+
+static int add_block(struct broker_parcel *parcel, size_t space)
+{
+    size_t capacity = (parcel->last == NULL ? BLOCK_FIRST : BLOCK_OTHERS) - sizeof(struct block);
+    if (capacity < space)
+        capacity = space;
+    struct block *block = malloc(sizeof *block + capacity);
+    if (block == NULL)
         return SEALMQ_E_NOMEM;
-    parcel->items = list;
-    parcel->capacity = capacity;
+    *block = (struct block){.capacity = capacity};
+    if (parcel->last != NULL)
+        parcel->last->next = block;
+    else
+        parcel->first = block;
+    parcel->last = block;
     return 0;
 }
 
-int parcel_reserve(struct broker *b, uint64_t shards)
+static int reserve_parcel(struct broker *b, struct outbox *outbox)
+{
+    if (outbox->parcel != NULL)
+        return 0;
+    outbox->parcel = calloc(1, sizeof *outbox->parcel);
+    if (outbox->parcel == NULL)
+        return SEALMQ_E_NOMEM;
+    outbox->parcel->from = b->shard;
+    return 0;
+}
+
+/* Room for one item of that size. */
+static int reserve(struct broker *b, struct outbox *outbox, size_t size)
+{
+    int error = reserve_parcel(b, outbox);
+    if (error != 0)
+        return error;
+    const struct block *last = outbox->parcel->last;
+    size_t space = item_space(size);
+    return last != NULL && last->capacity - last->used >= space ? 0
+                                                                : add_block(outbox->parcel, space);
+}
+
+static int reserve_all(struct broker *b, uint64_t shards, size_t size)
 {
     int error = 0;
     for (; shards != 0 && error == 0; shards &= shards - 1)
-        error = reserve(b, &b->outboxes[__builtin_ctzll(shards)], 1);
+        error = reserve(b, &b->outboxes[__builtin_ctzll(shards)], size);
     return error;
 }
 
-static void put(struct broker *b, unsigned shard, struct item item)
+/* Where to write what the item holds. */
+static void *put(struct broker *b, unsigned shard, enum item_kind kind, size_t size)
 {
-    struct broker_parcel *parcel = b->outboxes[shard].parcel;
-    ASSERT(parcel != NULL && parcel->count < parcel->capacity);
-    parcel->items[parcel->count++] = item;
+    ASSERT(b->outboxes[shard].parcel != NULL);
+    struct block *block = b->outboxes[shard].parcel->last;
+    ASSERT(block != NULL && block->capacity - block->used >= item_space(size));
+    struct item *item = (struct item *)(void *)(block->bytes + block->used);
+    *item = (struct item){kind, (uint32_t)size};
+    block->used += item_space(size);
+    b->outboxes[shard].parcel->count++;
+    return item + 1;
 }
 
-void parcel_put_message(struct broker *b, uint64_t shards, struct broker_message *message)
+static bool is_copied(const struct message_view *view)
+{
+    return !view->retain && view->payload.n < PAYLOAD_BY_REFERENCE;
+}
+
+static size_t copy_size(const struct message_view *view)
+{
+    return sizeof *view + view->topic.n + view->props.n + view->payload.n;
+}
+
+int parcel_reserve(struct broker *b, uint64_t shards, struct publication *p)
+{
+    if (shards == 0)
+        return 0;
+    if (is_copied(&p->view))
+        return reserve_all(b, shards, copy_size(&p->view));
+    int error = reserve_all(b, shards, sizeof p->owned);
+    /* A retained one is owned when its number is known. */
+    return error != 0 || p->view.retain ? error : publication_own(p);
+}
+
+static struct bytes put_part(uint8_t **to, struct bytes part)
+{
+    struct bytes copy = bytes_of(*to, part.n);
+    if (part.n != 0)
+        memcpy(*to, part.p, part.n);
+    *to += part.n;
+    return copy;
+}
+
+static void put_copy(struct broker *b, unsigned shard, const struct message_view *from)
+{
+    struct message_view *view = put(b, shard, ITEM_COPY, copy_size(from));
+    uint8_t *to = (uint8_t *)(view + 1);
+    *view = *from;
+    view->topic = put_part(&to, from->topic);
+    view->props = put_part(&to, from->props);
+    view->payload = put_part(&to, from->payload);
+}
+
+void parcel_put_message(struct broker *b, uint64_t shards, const struct publication *p)
 {
     for (; shards != 0; shards &= shards - 1) {
-        struct item item = {.kind = ITEM_MESSAGE, .message = message_hold(message)};
-        put(b, (unsigned)__builtin_ctzll(shards), item);
+        unsigned shard = (unsigned)__builtin_ctzll(shards);
+        if (is_copied(&p->view)) {
+            put_copy(b, shard, &p->view);
+        } else {
+            struct broker_message *message = message_hold(p->owned);
+            memcpy(put(b, shard, ITEM_MESSAGE, sizeof message), &message, sizeof message);
+        }
     }
 }
 
 int parcel_put_filter(struct broker *b, struct bytes filter, bool joins)
 {
     uint64_t shards = parcel_other_shards(b);
-    int error = parcel_reserve(b, shards);
+    /* All shards learn of it, or none. */
+    int error = reserve_all(b, shards, filter.n);
     if (error != 0)
         return error;
-    /* All copies are made before any is put, so that all shards learn of it or none. */
-    struct filter_text *copies[SHARDS_MAX] = {0};
-    unsigned count = 0;
-    for (uint64_t rest = shards; rest != 0; rest &= rest - 1) {
-        struct filter_text *copy = malloc(sizeof *copy + filter.n);
-        if (copy == NULL) {
-            while (count > 0)
-                free(copies[--count]);
-            return SEALMQ_E_NOMEM;
-        }
-        copy->n = filter.n;
-        memcpy(copy->p, filter.p, filter.n);
-        copies[count++] = copy;
-    }
-    for (uint64_t rest = shards; rest != 0; rest &= rest - 1) {
-        struct item item = {.kind = joins ? ITEM_FILTER_JOINS : ITEM_FILTER_LEAVES,
-                            .filter = copies[--count]};
-        put(b, (unsigned)__builtin_ctzll(rest), item);
+    for (; shards != 0; shards &= shards - 1) {
+        unsigned shard = (unsigned)__builtin_ctzll(shards);
+        enum item_kind kind = joins ? ITEM_FILTER_JOINS : ITEM_FILTER_LEAVES;
+        memcpy(put(b, shard, kind, filter.n), filter.p, filter.n);
     }
     return 0;
 }
@@ -119,7 +196,7 @@ struct broker_parcel *broker_take_parcels(struct broker *b, unsigned to)
         return NULL;
     struct outbox *outbox = &b->outboxes[to];
     if (outbox->owes_floor && outbox->parcel == NULL)
-        (void)reserve(b, outbox, 0); /* no memory: the next parcel will bring it */
+        (void)reserve_parcel(b, outbox); /* no memory: the next parcel will bring it */
     struct broker_parcel *parcel = outbox->parcel;
     if (parcel == NULL || (parcel->count == 0 && !outbox->owes_floor))
         return NULL;
@@ -129,15 +206,43 @@ struct broker_parcel *broker_take_parcels(struct broker *b, unsigned to)
     return parcel;
 }
 
+static struct broker_message *message_of(const struct item *item)
+{
+    struct broker_message *message;
+    memcpy(&message, item + 1, sizeof message);
+    return message;
+}
+
+/* Calls `visit` for each item, in their order. */
+static void for_each_item(struct broker_parcel *parcel,
+                          void (*visit)(struct broker *b, unsigned from, const struct item *item),
+                          struct broker *b)
+{
+    for (const struct block *block = parcel->first; block != NULL; block = block->next) {
+        for (size_t at = 0; at < block->used;) {
+            const struct item *item = (const struct item *)(const void *)(block->bytes + at);
+            visit(b, parcel->from, item);
+            at += item_space(item->size);
+        }
+    }
+}
+
+static void drop_item(struct broker *b, unsigned from, const struct item *item)
+{
+    (void)b;
+    (void)from;
+    if (item->kind == ITEM_MESSAGE)
+        message_release(message_of(item));
+}
+
 static void free_parcel(struct broker_parcel *parcel)
 {
-    for (size_t i = 0; i < parcel->count; i++) {
-        if (parcel->items[i].kind == ITEM_MESSAGE)
-            message_release(parcel->items[i].message);
-        else
-            free(parcel->items[i].filter);
+    for_each_item(parcel, drop_item, NULL);
+    while (parcel->first != NULL) {
+        struct block *block = parcel->first;
+        parcel->first = block->next;
+        free(block);
     }
-    free(parcel->items);
     free(parcel);
 }
 
@@ -178,30 +283,33 @@ void parcel_retained_expired(struct broker *b, struct retained_node *node)
         owe_floors(b);
 }
 
-static void receive_message(struct broker *b, struct broker_message *message)
+static void receive_message(struct broker *b, struct publication *p)
 {
-    struct publication p;
-    publication_of(message, &p);
     int error = 0;
-    if (p.view.retain) {
-        error = retained_apply(&b->retained, &p, true);
-        if (p.view.payload.n == 0)
+    if (p->view.retain) {
+        error = retained_apply(&b->retained, p, true);
+        if (p->view.payload.n == 0)
             owe_floors(b);
     }
-    if (route_local(b, &p) != 0 || error != 0)
+    if (route_local(b, p) != 0 || error != 0)
         STAT_ADD(b, dropped_memory_total, 1);
-    publication_close(&p);
+    publication_close(p);
 }
 
 static void receive(struct broker *b, unsigned from, const struct item *item)
 {
-    struct bytes filter;
+    struct bytes filter = bytes_of(item + 1, item->size);
+    struct publication p = {0};
     switch (item->kind) {
     case ITEM_MESSAGE:
-        receive_message(b, item->message);
+        publication_of(message_of(item), &p);
+        receive_message(b, &p);
+        break;
+    case ITEM_COPY:
+        p.view = *(const struct message_view *)(item + 1);
+        receive_message(b, &p);
         break;
     case ITEM_FILTER_JOINS:
-        filter = bytes_of(item->filter->p, item->filter->n);
         /* Without memory to note the filter, its shard is sent everything from now on. */
         if (subtree_shard_joins(&b->subtree, filter, from) != 0) {
             b->subtree.shards_for_all |= UINT64_C(1) << from;
@@ -209,7 +317,6 @@ static void receive(struct broker *b, unsigned from, const struct item *item)
         }
         break;
     case ITEM_FILTER_LEAVES:
-        filter = bytes_of(item->filter->p, item->filter->n);
         subtree_shard_leaves(&b->subtree, filter, from);
         break;
     }
@@ -228,8 +335,7 @@ void broker_deliver_parcels(struct broker *b, struct broker_parcel *parcels, uin
     if (parcels == NULL)
         return;
     broker_enter(b, now_ms);
-    for (size_t i = 0; i < parcels->count; i++)
-        receive(b, parcels->from, &parcels->items[i]);
+    for_each_item(parcels, receive, b);
     raise_floor(b, parcels->from, parcels->floor);
     free_parcel(parcels);
     broker_leave(b);

@@ -263,15 +263,12 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
     /* A retained message goes to all shards, subscribers or not: each keeps it, and each delivers
      * it to those who have subscribed there before it came. */
     uint64_t shards = p->view.retain ? parcel_other_shards(b) : targets.shards;
-    error = parcel_reserve(b, shards);
+    error = parcel_reserve(b, shards, p);
     if (error == 0 && p->view.retain)
         error = retain(b, p);
-    if (error == 0 && shards != 0)
-        error = publication_own(p);
     if (error != 0)
         return error;
-    if (shards != 0)
-        parcel_put_message(b, shards, p->owned);
+    parcel_put_message(b, shards, p);
     *has_receivers = targets.count != 0 || targets.shards != 0;
     deliver_to_all(b, p, &targets);
     return 0;
