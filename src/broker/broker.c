@@ -65,7 +65,7 @@ int broker_new(const struct broker_options *options, struct broker **out)
     hash_key_from_seed(options->seed, &b->key);
     int error = table_init(&b->sessions);
     if (error == 0)
-        error = subtree_init(&b->subtree, b->key);
+        error = subtree_init(&b->subtree, b->key, b->shards);
     if (error == 0)
         error = retained_init(&b->retained, b->key, &b->timers);
     if (error == 0)

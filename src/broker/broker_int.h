@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "broker/broker.h"
+#include "broker/group.h"
 #include "broker/inflight.h"
 #include "broker/keyed_hash.h"
 #include "broker/message.h"
@@ -31,6 +32,7 @@
 #define CONNECT_BYTES_MAX     (256 * 1024) /* a CONNECT packet: its sender is not known yet */
 #define APPLICANT_BYTES_MAX   (16 * 1024)  /* any packet of an applicant: a stranger, too */
 #define CLIENT_ID_BYTES_MAX   1024
+#define SHARE_BYTES_MAX       256         /* of a shared filter, what stands before the filter */
 #define OUTPUT_ALLOWANCE      (64 * 1024) /* answers above the output limit before input stops */
 #define PAYLOAD_BY_REFERENCE  2048        /* payloads from this size on are not copied */
 #define ROUTE_CACHE_SLOTS     16384       /* a power of two */
@@ -105,6 +107,8 @@ struct targets {
     const struct target *list;
     uint32_t count;
     uint64_t shards; /* others that have subscribers */
+    struct group *const *groups;
+    uint32_t group_count;
 };
 
 struct route;
@@ -114,6 +118,8 @@ struct route_cache {
     uint32_t target_count; /* in all slots */
     struct target *building;
     uint32_t building_count, building_capacity;
+    struct group **groups; /* the same for groups */
+    uint32_t group_count, group_capacity;
 };
 
 struct conn_slot {
@@ -149,9 +155,10 @@ struct broker {
     struct route_cache routes;
     struct output_pool pool;
     struct outbox outboxes[SHARDS_MAX];
-    uint64_t shard_floors[SHARDS_MAX]; /* see parcel.c */
-    struct buf scratch;                /* for one packet or filter, never across a callback */
-    struct buf props;                  /* for the properties that a message forwards */
+    const struct group_order *group_order; /* of the parcel item before; see parcel.c */
+    uint64_t shard_floors[SHARDS_MAX];     /* see parcel.c */
+    struct buf scratch;                    /* for one packet or filter, never across a callback */
+    struct buf props;                      /* for the properties that a message forwards */
     uint64_t next_session, next_assigned;
     _Atomic uint64_t counts[BROKER_COUNTS]; /* struct broker_counts, word by word */
 };
@@ -263,9 +270,12 @@ struct delivery_terms {
     bool may_queue; /* also at QoS 0 */
     bool is_stored; /* from the store of retained messages, for a new subscription */
     struct subscription_ids *ids;
+    struct group_name *group; /* the group whose message it is, or NULL */
 };
 /* Counts a message that was lost because of `error`. */
 void deliver_count_dropped(struct broker *b, int error);
+/* Whether a message would go to the client at once. */
+bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t qos);
 /* False when it was dropped. */
 bool deliver(struct broker *b, struct publication *publication, struct session *s,
              const struct delivery_terms *terms);
@@ -276,13 +286,34 @@ bool deliver_queue_has_room(const struct broker *b, const struct session *s, siz
 /* Sends what waits, as far as the client's window and the output allow. */
 void deliver_waiting(struct broker *b, struct session *s);
 
+/* share.c */
+/* Gives a message to one member of the group, on whatever shard. `passes`: from how many shards it
+ * was passed on already. False when no member may have it. */
+bool share_send(struct broker *b, struct publication *publication, struct group *group,
+                unsigned passes);
+/* The same for what came from another shard. */
+void share_receive(struct broker *b, struct publication *publication, const struct group_name *name,
+                   unsigned passes);
+/* Tells the other shards how many members a shared filter has here. SEALMQ_E_NOMEM */
+SEALMQ_MUST_CHECK int share_announce(struct broker *b, struct bytes filter);
+/* A session has a connection now, or none any more. */
+void share_set_online(struct broker *b, struct session *s, bool is_online);
+/* Empties the queue of a session that ends; what it holds for groups goes to other members. */
+void share_hand_over(struct broker *b, struct session *s);
+
 /* parcel.c */
 /* Room for a publication in the outboxes of `shards`, so that the putting cannot fail, and the
  * ownership that it takes; a retained one the caller makes own its bytes. */
 SEALMQ_MUST_CHECK int parcel_reserve(struct broker *b, uint64_t shards,
                                      struct publication *publication);
 void parcel_put_message(struct broker *b, uint64_t shards, const struct publication *publication);
-SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter, bool joins);
+/* A message for a member of a group on one shard. SEALMQ_E_NOMEM */
+SEALMQ_MUST_CHECK int parcel_put_shared(struct broker *b, unsigned shard,
+                                        struct publication *publication, struct group_name *name,
+                                        unsigned passes);
+/* So many subscribers has a filter here; of one that is not shared, one stands for any number. */
+SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter,
+                                        struct group_count count);
 uint64_t parcel_other_shards(const struct broker *b);
 /* A retained message has expired here, as it does on all shards. */
 void parcel_retained_expired(struct broker *b, struct retained_node *node);

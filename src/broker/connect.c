@@ -283,7 +283,6 @@ static void append_agreement(const struct broker *b, const struct conn *conn,
         mqtt_props_append_number(props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, b->limits.topic_aliases);
     if (conn->keep_alive_s != c->connect.keep_alive_s)
         mqtt_props_append_number(props, MQTT_PROP_SERVER_KEEP_ALIVE, conn->keep_alive_s);
-    mqtt_props_append_number(props, MQTT_PROP_SHARED_AVAILABLE, 0);
 }
 
 static bool send_connack(struct broker *b, struct conn *conn, const struct connecting *c,
@@ -316,6 +315,7 @@ static void attach(struct broker *b, struct conn *conn, struct session *s,
     conn->state = CONN_CONNECTED;
     STAT_ADD(b, sessions_online, 1);
     STAT_ADD(b, connects_accepted_total, 1);
+    share_set_online(b, s, true);
     conn->last_input_ms = b->now_ms;
     if (conn->keep_alive_s != 0)
         timer_set(&b->timers, &conn->timer, b->now_ms + (uint64_t)conn->keep_alive_s * 1500);

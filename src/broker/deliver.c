@@ -131,25 +131,32 @@ static bool is_expired(const struct broker *b, const struct message_view *view)
 }
 
 /* Sends at QoS 1 or 2 through the inflight window, which has room. */
-static int send_inflight(struct broker *b, struct session *s, struct publication *p, uint8_t qos,
-                         bool retain, struct subscription_ids *ids)
+static int send_inflight(struct broker *b, struct session *s, struct publication *p,
+                         const struct delivery_terms *terms)
 {
     int error = publication_own(p);
     if (error != 0)
         return error;
-    struct delivery delivery = {.message = p->owned, .ids = ids, .qos = qos, .retain = retain};
+    struct delivery delivery = {
+        .message = p->owned,
+        .ids = terms->ids,
+        .group = terms->group,
+        .qos = terms->qos,
+        .retain = terms->retain,
+    };
     uint16_t packet_id;
     error = inflight_add(&s->inflight, &delivery, &packet_id);
     if (error != 0)
         return error;
-    struct publish_head head = {.qos = qos, .retain = retain, .packet_id = packet_id};
-    error = send_publish(b, s->conn, p, &head, ids);
+    struct publish_head head = {.qos = terms->qos, .retain = terms->retain, .packet_id = packet_id};
+    error = send_publish(b, s->conn, p, &head, terms->ids);
     if (error != 0) {
         inflight_take_back(&s->inflight, packet_id);
         return error;
     }
     message_hold(p->owned);
-    subscription_ids_hold(ids);
+    subscription_ids_hold(terms->ids);
+    group_name_hold(terms->group);
     STAT_ADD(b, inflight, 1);
     return 0;
 }
@@ -171,13 +178,15 @@ static int enqueue(struct broker *b, struct session *s, struct publication *p,
     int error = publication_own(p);
     if (error != 0)
         return error;
-    struct delivery delivery = {p->owned, terms->ids, terms->qos, terms->retain, terms->is_stored};
+    struct delivery delivery = {p->owned,   terms->ids,    terms->group,
+                                terms->qos, terms->retain, terms->is_stored};
     error = queue_push(&s->queue, &delivery);
     if (error == 0) {
         message_hold(p->owned);
         subscription_ids_hold(terms->ids);
         STAT_ADD(b, queued, 1);
         STAT_ADD(b, queued_bytes, message_size(&p->view));
+        group_name_hold(terms->group);
     }
     return error;
 }
@@ -187,6 +196,18 @@ static bool has_room(const struct broker *b, const struct session *s, uint8_t qo
     return !conn_output_is_full(b, s->conn) &&
            (qos == 0 ||
             (inflight_sent_count(&s->inflight) < s->conn->window && s->inflight.unsent_count == 0));
+}
+
+/* Messages do not overtake what waits at their QoS; QoS 0 waits only for QoS 0. */
+static bool is_behind(const struct session *s, uint8_t qos)
+{
+    return qos == 0 ? s->queue.qos0_count != 0 : s->queue.count != 0;
+}
+
+bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t qos)
+{
+    return s->conn != NULL && s->conn->state == CONN_CONNECTED && !is_behind(s, qos) &&
+           has_room(b, s, qos);
 }
 
 bool deliver(struct broker *b, struct publication *p, struct session *s,
@@ -199,14 +220,13 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
         STAT_ADD(b, messages_expired_total, 1);
         return true;
     }
-    /* Messages do not overtake what waits at their QoS; QoS 0 waits only for QoS 0. */
-    bool is_behind = qos == 0 ? s->queue.qos0_count != 0 : s->queue.count != 0;
-    if (is_online && !is_behind && has_room(b, s, qos)) {
+    if (deliver_is_ready(b, s, qos)) {
         struct publish_head head = {.qos = 0, .retain = terms->retain};
         error = qos == 0 ? send_publish(b, s->conn, p, &head, terms->ids)
-                         : send_inflight(b, s, p, qos, terms->retain, terms->ids);
-    } else if (qos != 0 ? is_online || s->expiry_s != 0
-                        : is_online && (terms->may_queue || terms->is_stored || is_behind)) {
+                         : send_inflight(b, s, p, terms);
+    } else if (qos != 0
+                   ? is_online || s->expiry_s != 0
+                   : is_online && (terms->may_queue || terms->is_stored || is_behind(s, qos))) {
         error = enqueue(b, s, p, terms);
     } else if (is_online) {
         STAT_ADD(b, dropped_output_full_total, 1);
@@ -274,9 +294,10 @@ void deliver_waiting(struct broker *b, struct session *s)
             struct publication p;
             publication_of(first.message, &p);
             struct publish_head head = {.qos = 0, .retain = first.retain};
-            int error = first.qos == 0
-                            ? send_publish(b, s->conn, &p, &head, first.ids)
-                            : send_inflight(b, s, &p, first.qos, first.retain, first.ids);
+            struct delivery_terms terms = {
+                .qos = first.qos, .retain = first.retain, .ids = first.ids, .group = first.group};
+            int error = first.qos == 0 ? send_publish(b, s->conn, &p, &head, first.ids)
+                                       : send_inflight(b, s, &p, &terms);
             publication_close(&p);
             if (error != 0)
                 deliver_count_dropped(b, error);

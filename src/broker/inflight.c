@@ -168,6 +168,17 @@ int inflight_pubcomp(struct inflight *inflight, uint16_t packet_id, inflight_rel
     return complete(inflight, packet_id, AWAIT_PUBCOMP, release);
 }
 
+const struct inflight_slot *inflight_first(const struct inflight *inflight)
+{
+    return inflight->first == 0 ? NULL : &inflight->slots[inflight->first - 1];
+}
+
+const struct inflight_slot *inflight_next(const struct inflight *inflight,
+                                          const struct inflight_slot *slot)
+{
+    return slot->next == 0 ? NULL : &inflight->slots[slot->next - 1];
+}
+
 void inflight_restart(struct inflight *inflight)
 {
     inflight->unsent_first = inflight->first;

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct broker_message;
+struct group_name;
 struct subscription_ids;
 
 enum inflight_state { INFLIGHT_FREE, AWAIT_PUBACK, AWAIT_PUBREC, AWAIT_PUBCOMP };
@@ -30,6 +31,7 @@ enum inflight_state { INFLIGHT_FREE, AWAIT_PUBACK, AWAIT_PUBREC, AWAIT_PUBCOMP }
 struct delivery {
     struct broker_message *message; /* a reference; NULL in AWAIT_PUBCOMP */
     struct subscription_ids *ids;   /* a reference, or NULL */
+    struct group_name *group;       /* of a shared subscription: a reference; else NULL */
     uint8_t qos;
     bool retain;
     bool is_stored; /* from the store of retained messages */
@@ -71,6 +73,11 @@ SEALMQ_MUST_CHECK int inflight_pubrec(struct inflight *inflight, uint16_t packet
                                       inflight_release release);
 SEALMQ_MUST_CHECK int inflight_pubcomp(struct inflight *inflight, uint16_t packet_id,
                                        inflight_release release);
+
+/* What is in flight, in the order of sending; NULL at the end. */
+const struct inflight_slot *inflight_first(const struct inflight *inflight);
+const struct inflight_slot *inflight_next(const struct inflight *inflight,
+                                          const struct inflight_slot *slot);
 
 /* A new connection: everything is to be sent again before anything new is added. */
 void inflight_restart(struct inflight *inflight);

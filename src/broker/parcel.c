@@ -1,8 +1,9 @@
 /* What goes from shard to shard.
  *
  * A parcel is a batch of items in the order of their happening: messages, and filters for which the
- * sender has its first, or no more, subscribers. The sender gathers one for each other shard, and
- * the host carries it over; parcels of one shard arrive in their order.
+ * sender has its first, or no more, subscribers; of shared filters, how many. The sender gathers
+ * one for each other shard, and the host carries it over; parcels of one shard arrive in their
+ * order.
  *
  * Items stand one behind the other in blocks of memory. A small message is copied into the parcel:
  * that costs less than an allocation that one thread makes and another frees, and than counting
@@ -27,8 +28,13 @@
 enum item_kind {
     ITEM_MESSAGE, /* struct broker_message *, a reference */
     ITEM_COPY,    /* struct message_view, and the bytes that it points to */
-    ITEM_FILTER_JOINS,
-    ITEM_FILTER_LEAVES, /* the filter's text */
+    ITEM_GROUP,   /* struct group_order: the next message is for the group, and for nobody else */
+    ITEM_FILTER,  /* struct group_count, and the filter's text */
+};
+
+struct group_order {
+    struct group_name *name; /* a reference */
+    unsigned passes;
 };
 
 struct item {
@@ -175,17 +181,35 @@ void parcel_put_message(struct broker *b, uint64_t shards, const struct publicat
     }
 }
 
-int parcel_put_filter(struct broker *b, struct bytes filter, bool joins)
+int parcel_put_shared(struct broker *b, unsigned shard, struct publication *p,
+                      struct group_name *name, unsigned passes)
+{
+    uint64_t bit = UINT64_C(1) << shard;
+    int error = is_copied(&p->view) ? 0 : publication_own(p);
+    size_t message_bytes = is_copied(&p->view) ? copy_size(&p->view) : sizeof p->owned;
+    /* One room for the two, so that both or none are put. */
+    if (error == 0)
+        error = reserve_all(b, bit, item_space(sizeof(struct group_order)) + message_bytes);
+    if (error != 0)
+        return error;
+    struct group_order order = {group_name_hold(name), passes};
+    memcpy(put(b, shard, ITEM_GROUP, sizeof order), &order, sizeof order);
+    parcel_put_message(b, bit, p);
+    return 0;
+}
+
+int parcel_put_filter(struct broker *b, struct bytes filter, struct group_count count)
 {
     uint64_t shards = parcel_other_shards(b);
     /* All shards learn of it, or none. */
-    int error = reserve_all(b, shards, filter.n);
+    int error = reserve_all(b, shards, sizeof count + filter.n);
     if (error != 0)
         return error;
     for (; shards != 0; shards &= shards - 1) {
         unsigned shard = (unsigned)__builtin_ctzll(shards);
-        enum item_kind kind = joins ? ITEM_FILTER_JOINS : ITEM_FILTER_LEAVES;
-        memcpy(put(b, shard, kind, filter.n), filter.p, filter.n);
+        uint8_t *to = put(b, shard, ITEM_FILTER, sizeof count + filter.n);
+        memcpy(to, &count, sizeof count);
+        memcpy(to + sizeof count, filter.p, filter.n);
     }
     return 0;
 }
@@ -233,6 +257,8 @@ static void drop_item(struct broker *b, unsigned from, const struct item *item)
     (void)from;
     if (item->kind == ITEM_MESSAGE)
         message_release(message_of(item));
+    else if (item->kind == ITEM_GROUP)
+        group_name_release(((const struct group_order *)(const void *)(item + 1))->name);
 }
 
 static void free_parcel(struct broker_parcel *parcel)
@@ -285,6 +311,13 @@ void parcel_retained_expired(struct broker *b, struct retained_node *node)
 
 static void receive_message(struct broker *b, struct publication *p)
 {
+    const struct group_order *order = b->group_order;
+    if (order != NULL) {
+        b->group_order = NULL;
+        share_receive(b, p, order->name, order->passes);
+        publication_close(p);
+        return;
+    }
     int error = 0;
     if (p->view.retain) {
         error = retained_apply(&b->retained, p, true);
@@ -296,9 +329,27 @@ static void receive_message(struct broker *b, struct publication *p)
     publication_close(p);
 }
 
+static void receive_filter(struct broker *b, unsigned from, const struct item *item)
+{
+    struct group_count count;
+    memcpy(&count, item + 1, sizeof count);
+    struct bytes filter =
+        bytes_of((const uint8_t *)(item + 1) + sizeof count, item->size - sizeof count);
+    if (mqtt_filter_is_shared(filter)) {
+        /* Without memory for a group, what is published here does not reach its members there. */
+        if (subtree_shard_shares(&b->subtree, filter, from, count) != 0)
+            STAT_ADD(b, dropped_memory_total, 1);
+    } else if (count.members == 0) {
+        subtree_shard_leaves(&b->subtree, filter, from);
+    } else if (subtree_shard_joins(&b->subtree, filter, from) != 0) {
+        /* Without memory to note the filter, its shard is sent everything from now on. */
+        b->subtree.shards_for_all |= UINT64_C(1) << from;
+        b->subtree.generation++;
+    }
+}
+
 static void receive(struct broker *b, unsigned from, const struct item *item)
 {
-    struct bytes filter = bytes_of(item + 1, item->size);
     struct publication p = {0};
     switch (item->kind) {
     case ITEM_MESSAGE:
@@ -309,15 +360,11 @@ static void receive(struct broker *b, unsigned from, const struct item *item)
         p.view = *(const struct message_view *)(item + 1);
         receive_message(b, &p);
         break;
-    case ITEM_FILTER_JOINS:
-        /* Without memory to note the filter, its shard is sent everything from now on. */
-        if (subtree_shard_joins(&b->subtree, filter, from) != 0) {
-            b->subtree.shards_for_all |= UINT64_C(1) << from;
-            b->subtree.generation++;
-        }
+    case ITEM_GROUP:
+        b->group_order = (const struct group_order *)(const void *)(item + 1);
         break;
-    case ITEM_FILTER_LEAVES:
-        subtree_shard_leaves(&b->subtree, filter, from);
+    case ITEM_FILTER:
+        receive_filter(b, from, item);
         break;
     }
 }

@@ -1,6 +1,7 @@
 #include "broker/queue.h"
 
 #include "base/assert.h"
+#include "broker/group.h"
 #include "broker/message.h"
 
 #include <stdlib.h>
@@ -82,5 +83,6 @@ void delivery_release(struct delivery *delivery)
 {
     message_release(delivery->message);
     subscription_ids_release(delivery->ids);
+    group_name_release(delivery->group);
     *delivery = (struct delivery){0};
 }

@@ -11,13 +11,24 @@ struct route {
     uint64_t hash;
     uint64_t shards;
     uint32_t count;
+    uint32_t group_count;
     uint16_t topic_n;
-    struct target targets[]; /* behind them the topic */
+    struct target targets[]; /* behind them the groups, and the topic */
 };
 
-static struct bytes route_topic(const struct route *r)
+static struct group **route_groups(struct route *r)
 {
-    return bytes_of(r->targets + r->count, r->topic_n);
+    return (struct group **)(void *)(r->targets + r->count);
+}
+
+static struct bytes route_topic(struct route *r)
+{
+    return bytes_of(route_groups(r) + r->group_count, r->topic_n);
+}
+
+static struct targets route_targets(struct route *r)
+{
+    return (struct targets){r->targets, r->count, r->shards, route_groups(r), r->group_count};
 }
 
 int route_cache_init(struct route_cache *cache)
@@ -34,7 +45,7 @@ static void forget(struct route_cache *cache, size_t slot)
         return;
     for (uint32_t i = 0; i < r->count; i++)
         subscription_ids_release(r->targets[i].ids);
-    cache->target_count -= r->count;
+    cache->target_count -= r->count + r->group_count;
     free(r);
     cache->slots[slot] = NULL;
 }
@@ -44,6 +55,7 @@ static void clear_building(struct route_cache *cache)
     for (uint32_t i = 0; i < cache->building_count; i++)
         subscription_ids_release(cache->building[i].ids);
     cache->building_count = 0;
+    cache->group_count = 0;
 }
 
 void route_cache_close(struct route_cache *cache)
@@ -52,6 +64,7 @@ void route_cache_close(struct route_cache *cache)
         forget(cache, i);
     clear_building(cache);
     free(cache->building);
+    free(cache->groups);
     free(cache->slots);
     *cache = (struct route_cache){0};
 }
@@ -92,6 +105,20 @@ struct building {
     uint64_t shards;
 };
 
+static int add_group(struct route_cache *cache, struct group *group)
+{
+    if (cache->group_count == cache->group_capacity) {
+        uint32_t capacity = cache->group_capacity == 0 ? 4 : cache->group_capacity * 2;
+        struct group **list = realloc(cache->groups, capacity * sizeof(struct group *));
+        if (list == NULL)
+            return SEALMQ_E_NOMEM;
+        cache->groups = list;
+        cache->group_capacity = capacity;
+    }
+    cache->groups[cache->group_count++] = group;
+    return 0;
+}
+
 static int visit(void *context, const struct filter_node *node)
 {
     struct building *building = context;
@@ -100,6 +127,10 @@ static int visit(void *context, const struct filter_node *node)
         struct session *session = CONTAINER_OF(s->subscriber, struct session, subscriber);
         struct target *target = target_for(building->cache, session);
         if (target == NULL || merge(target, &s->options) != 0)
+            return SEALMQ_E_NOMEM;
+    }
+    for (struct group *group = node->groups; group != NULL; group = group->next) {
+        if (add_group(building->cache, group) != 0)
             return SEALMQ_E_NOMEM;
     }
     return 0;
@@ -128,23 +159,29 @@ static struct route *remember(struct broker *b, struct bytes topic, uint64_t has
     size_t slot = hash & (ROUTE_CACHE_SLOTS - 1);
     forget(cache, slot);
     if (topic.n > ROUTE_CACHE_TOPIC_MAX ||
-        cache->building_count > ROUTE_CACHE_TARGETS - cache->target_count) {
+        (uint64_t)cache->target_count + cache->building_count + cache->group_count >
+            ROUTE_CACHE_TARGETS) {
         /* Slots of an older generation may hold what there is room for. */
         for (size_t i = 0; topic.n <= ROUTE_CACHE_TOPIC_MAX && i < ROUTE_CACHE_SLOTS; i++)
             forget(cache, i);
         return NULL;
     }
     size_t targets_size = cache->building_count * sizeof(struct target);
-    struct route *r = malloc(sizeof *r + targets_size + topic.n);
+    size_t groups_size = cache->group_count * sizeof(struct group *);
+    struct route *r = malloc(sizeof *r + targets_size + groups_size + topic.n);
     if (r == NULL)
         return NULL;
-    *r = (struct route){b->subtree.generation, hash, shards, cache->building_count,
-                        (uint16_t)topic.n};
+    *r = (struct route){
+        b->subtree.generation, hash, shards, cache->building_count, cache->group_count,
+        (uint16_t)topic.n};
     if (targets_size != 0)
         memcpy(r->targets, cache->building, targets_size);
-    memcpy(r->targets + r->count, topic.p, topic.n);
+    if (groups_size != 0)
+        memcpy(route_groups(r), cache->groups, groups_size);
+    memcpy(route_groups(r) + r->group_count, topic.p, topic.n);
     cache->building_count = 0;
-    cache->target_count += r->count;
+    cache->group_count = 0;
+    cache->target_count += r->count + r->group_count;
     cache->slots[slot] = r;
     return r;
 }
@@ -156,7 +193,7 @@ int route_find(struct broker *b, struct bytes topic, struct targets *out)
     struct route *r = cache->slots[hash & (ROUTE_CACHE_SLOTS - 1)];
     if (r != NULL && r->hash == hash && r->generation == b->subtree.generation &&
         bytes_equal(route_topic(r), topic)) {
-        *out = (struct targets){r->targets, r->count, r->shards};
+        *out = route_targets(r);
         return 0;
     }
     clear_building(cache);
@@ -168,8 +205,9 @@ int route_find(struct broker *b, struct bytes topic, struct targets *out)
     }
     keep_authorized(b, topic);
     r = remember(b, topic, hash, building.shards);
-    *out = r != NULL ? (struct targets){r->targets, r->count, r->shards}
-                     : (struct targets){cache->building, cache->building_count, building.shards};
+    *out = r != NULL ? route_targets(r)
+                     : (struct targets){cache->building, cache->building_count, building.shards,
+                                        cache->groups, cache->group_count};
     return 0;
 }
 
@@ -182,7 +220,7 @@ static bool merge_for_publisher(struct broker *b, struct bytes topic, struct tar
     *target = (struct target){.session = target->session};
     for (const struct subscription *s = target->session->subscriber.first; s != NULL;
          s = s->next_held) {
-        if (s->options.no_local)
+        if (s->options.no_local || s->group != NULL)
             continue;
         buf_reset(&b->scratch);
         levels_append_path(&b->subtree.levels, &s->node->level, &b->scratch);
@@ -271,5 +309,7 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
     parcel_put_message(b, shards, p);
     *has_receivers = targets.count != 0 || targets.shards != 0;
     deliver_to_all(b, p, &targets);
+    for (uint32_t i = 0; i < targets.group_count; i++)
+        *has_receivers |= share_send(b, p, targets.groups[i], 0);
     return 0;
 }

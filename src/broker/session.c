@@ -90,6 +90,7 @@ void session_end(struct broker *b, struct session *s)
     ASSERT(s->conn == NULL);
     /* First the subscriptions: the will of a client that is gone for good is not for itself. */
     unsubscribe_all(b, s);
+    share_hand_over(b, s);
     will_publish(b, s);
     session_free(b, s);
 }
@@ -108,6 +109,7 @@ void session_detach(struct broker *b, struct session *s, bool will_is_wanted)
         session_end(b, s);
         return;
     }
+    share_set_online(b, s, false);
     s->expires_at_ms =
         s->expiry_s == UINT32_MAX ? TIMER_NEVER : b->now_ms + (uint64_t)s->expiry_s * 1000;
     if (s->will != NULL && s->will_delay_s == 0)

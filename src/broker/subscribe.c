@@ -7,27 +7,33 @@
 /* What became of one filter; kept between its subscription and the sending of retained messages. */
 enum { OUTCOME_NEW = 0x40 }; /* beside a granted QoS: the subscription was not there before */
 
-static bool is_shared(struct bytes filter)
+/* Tells the other shards of a filter's first or last subscriber here, or how many a shared one has.
+ */
+static int announce(struct broker *b, struct bytes filter, bool joins)
 {
-    return bytes_starts_with(filter, BYTES_LIT("$share/"));
+    if (b->shards == 1)
+        return 0;
+    return mqtt_filter_is_shared(filter)
+               ? share_announce(b, filter)
+               : parcel_put_filter(b, filter, (struct group_count){.members = joins});
 }
 
 static uint8_t subscribe_one(struct broker *b, struct session *s, const struct mqtt_filter *f,
                              uint32_t id)
 {
-    if (is_shared(f->filter))
-        return MQTT_REASON_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
-    if (!publish_topic_is_within_limits(b, f->filter))
+    /* Of a shared one, the filter itself is what may be read or not. */
+    struct bytes filter = mqtt_filter_without_share(f->filter);
+    if (!publish_topic_is_within_limits(b, filter) || f->filter.n - filter.n > SHARE_BYTES_MAX)
         return MQTT_REASON_TOPIC_FILTER_INVALID;
     struct broker_subject subject = session_subject(s);
-    if (!b->host.authorize(b->host.context, &subject, BROKER_SUBSCRIBE, f->filter))
+    if (!b->host.authorize(b->host.context, &subject, BROKER_SUBSCRIBE, filter))
         return MQTT_REASON_NOT_AUTHORIZED;
     struct subscription_options options = {id, f->qos, f->no_local, f->retain_as_published};
     struct subtree_change change;
     if (subtree_subscribe(&b->subtree, &s->subscriber, f->filter, &options, &change) != 0)
         return MQTT_REASON_UNSPECIFIED_ERROR;
     bool is_too_many = !change.existed && s->subscriber.count > b->limits.subscriptions;
-    if (is_too_many || (change.is_boundary && parcel_put_filter(b, f->filter, true) != 0)) {
+    if (is_too_many || (change.is_boundary && announce(b, f->filter, true) != 0)) {
         subtree_unsubscribe(&b->subtree, &s->subscriber, f->filter, &change);
         return is_too_many ? MQTT_REASON_QUOTA_EXCEEDED : MQTT_REASON_UNSPECIFIED_ERROR;
     }
@@ -67,7 +73,9 @@ static void send_retained_for(struct broker *b, struct session *s, const struct 
                               uint8_t outcome, struct subscription_ids *ids)
 {
     bool is_new = (outcome & OUTCOME_NEW) != 0;
-    if (outcome >= 0x80 || f->retain_handling == 2 || (f->retain_handling == 1 && !is_new))
+    /* Section 4.8.2: retained messages are not for shared subscriptions. */
+    if (outcome >= 0x80 || f->retain_handling == 2 || (f->retain_handling == 1 && !is_new) ||
+        mqtt_filter_is_shared(f->filter))
         return;
     struct retained_sending sending = {b, s, f->qos, ids};
     retained_match(&b->retained, f->filter, send_retained, &sending);
@@ -125,10 +133,11 @@ void subscribe_input(struct broker *b, struct conn *conn, const struct mqtt_subs
 }
 
 /* Tells the other shards that nobody here wants a filter any more. Without memory for that they go
- * on sending what nobody here wants, which costs time and nothing else. */
+ * on sending what nobody here wants, which costs time and nothing else; what is for a group is
+ * passed on. */
 static void leave_filter(struct broker *b, struct bytes filter)
 {
-    (void)!parcel_put_filter(b, filter, false);
+    (void)!announce(b, filter, false);
 }
 
 void unsubscribe_input(struct broker *b, struct conn *conn,

@@ -1,6 +1,7 @@
 #include "broker/subtree.h"
 
 #include "base/assert.h"
+#include "mqtt/packet.h"
 
 #include <stdlib.h>
 
@@ -12,69 +13,98 @@ static struct filter_node *filter_node_of(const struct level *level)
 static bool node_is_empty(const struct level *level)
 {
     const struct filter_node *node = filter_node_of(level);
-    return node->first == NULL && node->shards == 0;
+    return node->first == NULL && node->shards == 0 && node->groups == NULL;
 }
 
-int subtree_init(struct subtree *tree, struct hash_key key)
+int subtree_init(struct subtree *tree, struct hash_key key, unsigned shards)
 {
-    *tree = (struct subtree){.generation = 1};
+    *tree = (struct subtree){.generation = 1, .shards = shards};
     int error = table_init(&tree->by_subscriber);
-    if (error != 0)
-        return error;
-    error = levels_init(&tree->levels, key, sizeof(struct filter_node));
-    if (error != 0)
+    if (error == 0)
+        error = table_init(&tree->groups);
+    if (error == 0)
+        error = levels_init(&tree->levels, key, sizeof(struct filter_node));
+    if (error != 0) {
         table_close(&tree->by_subscriber);
+        table_close(&tree->groups);
+    }
     return error;
 }
 
 void subtree_close(struct subtree *tree)
 {
     ASSERT(tree->count == 0);
+    size_t bucket = 0;
+    struct table_link *link;
+    /* What is left are groups of other shards' members. */
+    while (tree->groups.buckets != NULL &&
+           (link = table_take_any(&tree->groups, &bucket)) != NULL) {
+        struct group *group = CONTAINER_OF(link, struct group, link);
+        group_name_release(group->name);
+        free(group);
+    }
     levels_close(&tree->levels);
     table_close(&tree->by_subscriber);
+    table_close(&tree->groups);
 }
 
 /* Pointers are no keys from outside; they only need spreading. */
-static uint64_t pair_hash(const struct filter_node *node, const struct subscriber *subscriber)
+static uint64_t pair_hash(const void *holder, const struct subscriber *subscriber)
 {
-    uint64_t x = (uint64_t)(uintptr_t)node * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t x = (uint64_t)(uintptr_t)holder * UINT64_C(0x9e3779b97f4a7c15);
     x ^= (uint64_t)(uintptr_t)subscriber * UINT64_C(0xd6e8feb86659fd93);
     return x ^ x >> 29;
 }
 
-static struct subscription *find(const struct subtree *tree, const struct filter_node *node,
+/* What a subscription stands in: its node, or its group. */
+static const void *holder_of(const struct filter_node *node, const struct group *group)
+{
+    return group != NULL ? (const void *)group : (const void *)node;
+}
+
+static struct subscription *find(const struct subtree *tree, const void *holder,
                                  const struct subscriber *subscriber)
 {
-    struct table_link *link = table_find(&tree->by_subscriber, pair_hash(node, subscriber));
+    struct table_link *link = table_find(&tree->by_subscriber, pair_hash(holder, subscriber));
     for (; link != NULL; link = table_find_next(link)) {
         struct subscription *s = CONTAINER_OF(link, struct subscription, by_subscriber);
-        if (s->node == node && s->subscriber == subscriber)
+        if (holder_of(s->node, s->group) == holder && s->subscriber == subscriber)
             return s;
     }
     return NULL;
 }
 
+static enum group_ring ring_of(const struct subscriber *subscriber)
+{
+    return subscriber->is_online ? RING_ONLINE : RING_OFFLINE;
+}
+
 static void link_subscription(struct subtree *tree, struct subscription *s)
 {
     struct filter_node *node = s->node;
-    s->next = node->first;
-    if (node->first != NULL)
-        node->first->previous = s;
-    node->first = s;
-
     struct subscriber *subscriber = s->subscriber;
+    if (s->group != NULL) {
+        group_add_member(s->group, s, ring_of(subscriber));
+        subscriber->shared_count++;
+    } else {
+        s->next = node->first;
+        if (node->first != NULL)
+            node->first->previous = s;
+        node->first = s;
+    }
+
     s->next_held = subscriber->first;
     if (subscriber->first != NULL)
         subscriber->first->previous_held = s;
     subscriber->first = s;
     subscriber->count++;
 
-    table_add(&tree->by_subscriber, &s->by_subscriber, pair_hash(node, subscriber));
+    table_add(&tree->by_subscriber, &s->by_subscriber,
+              pair_hash(holder_of(node, s->group), subscriber));
     tree->count++;
 }
 
-/* Unlinks and frees a subscription; its node stays. */
-static void remove_subscription(struct subtree *tree, struct subscription *s)
+static void unlink_from_node(struct subscription *s)
 {
     if (s->previous != NULL)
         s->previous->next = s->next;
@@ -82,6 +112,17 @@ static void remove_subscription(struct subtree *tree, struct subscription *s)
         s->node->first = s->next;
     if (s->next != NULL)
         s->next->previous = s->previous;
+}
+
+/* Unlinks and frees a subscription; its node and its group stay. */
+static void remove_subscription(struct subtree *tree, struct subscription *s)
+{
+    if (s->group != NULL) {
+        group_remove_member(s->group, s, ring_of(s->subscriber));
+        s->subscriber->shared_count--;
+    } else {
+        unlink_from_node(s);
+    }
 
     if (s->previous_held != NULL)
         s->previous_held->next_held = s->next_held;
@@ -97,26 +138,53 @@ static void remove_subscription(struct subtree *tree, struct subscription *s)
     free(s);
 }
 
+static void prune(struct subtree *tree, struct filter_node *node, struct group *group)
+{
+    if (group != NULL)
+        group_prune(tree, group);
+    levels_prune(&tree->levels, &node->level, node_is_empty);
+}
+
+/* The node of a filter and, for a shared one, the group, made where they are missing. */
+static int make_holder(struct subtree *tree, struct bytes filter, struct filter_node **node,
+                       struct group **group)
+{
+    struct level *level = NULL;
+    *group = NULL;
+    int error = levels_make(&tree->levels, mqtt_filter_without_share(filter), &level);
+    if (error != 0)
+        return error;
+    *node = filter_node_of(level);
+    if (!mqtt_filter_is_shared(filter))
+        return 0;
+    *group = group_make(tree, filter, *node);
+    if (*group != NULL)
+        return 0;
+    levels_prune(&tree->levels, level, node_is_empty);
+    return SEALMQ_E_NOMEM;
+}
+
 int subtree_subscribe(struct subtree *tree, struct subscriber *subscriber, struct bytes filter,
                       const struct subscription_options *options, struct subtree_change *change)
 {
     *change = (struct subtree_change){0};
-    struct level *level = NULL;
-    int error = levels_make(&tree->levels, filter, &level);
+    struct filter_node *node;
+    struct group *group;
+    int error = make_holder(tree, filter, &node, &group);
     if (error != 0)
         return error;
-    struct filter_node *node = filter_node_of(level);
-    struct subscription *s = find(tree, node, subscriber);
+    struct subscription *s = find(tree, holder_of(node, group), subscriber);
     if (s != NULL) {
         change->existed = true;
     } else {
         s = calloc(1, sizeof *s);
         if (s == NULL) {
-            levels_prune(&tree->levels, level, node_is_empty);
+            prune(tree, node, group);
             return SEALMQ_E_NOMEM;
         }
-        change->is_boundary = node->first == NULL;
+        change->is_boundary = group != NULL || node->first == NULL;
         s->node = node;
+        s->group = group;
         s->subscriber = subscriber;
         link_subscription(tree, s);
     }
@@ -129,17 +197,22 @@ void subtree_unsubscribe(struct subtree *tree, struct subscriber *subscriber, st
                          struct subtree_change *change)
 {
     *change = (struct subtree_change){0};
-    struct level *level = levels_find(&tree->levels, filter);
-    if (level == NULL)
-        return;
-    struct filter_node *node = filter_node_of(level);
-    struct subscription *s = find(tree, node, subscriber);
+    struct group *group = NULL;
+    struct filter_node *node = NULL;
+    if (mqtt_filter_is_shared(filter)) {
+        group = group_find(tree, filter);
+        node = group == NULL ? NULL : group->node;
+    } else {
+        struct level *level = levels_find(&tree->levels, filter);
+        node = level == NULL ? NULL : filter_node_of(level);
+    }
+    struct subscription *s = node == NULL ? NULL : find(tree, holder_of(node, group), subscriber);
     if (s == NULL)
         return;
     change->existed = true;
     remove_subscription(tree, s);
-    change->is_boundary = node->first == NULL;
-    levels_prune(&tree->levels, level, node_is_empty);
+    change->is_boundary = group != NULL || node->first == NULL;
+    prune(tree, node, group);
 }
 
 bool subtree_drop_one(struct subtree *tree, struct subscriber *subscriber, struct buf *boundary)
@@ -149,10 +222,13 @@ bool subtree_drop_one(struct subtree *tree, struct subscriber *subscriber, struc
     if (s == NULL)
         return false;
     struct filter_node *node = s->node;
+    struct group *group = s->group;
     remove_subscription(tree, s);
-    if (node->first == NULL)
+    if (group != NULL)
+        buf_append_bytes(boundary, group_name_bytes(group->name));
+    else if (node->first == NULL)
         levels_append_path(&tree->levels, &node->level, boundary);
-    levels_prune(&tree->levels, &node->level, node_is_empty);
+    prune(tree, node, group);
     return true;
 }
 
@@ -175,6 +251,36 @@ void subtree_shard_leaves(struct subtree *tree, struct bytes filter, unsigned sh
     filter_node_of(level)->shards &= ~(UINT64_C(1) << shard);
     tree->generation++;
     levels_prune(&tree->levels, level, node_is_empty);
+}
+
+int subtree_shard_shares(struct subtree *tree, struct bytes filter, unsigned shard,
+                         struct group_count count)
+{
+    ASSERT(shard < tree->shards);
+    struct filter_node *node;
+    struct group *group;
+    int error = make_holder(tree, filter, &node, &group);
+    if (error != 0)
+        return error;
+    uint64_t bit = UINT64_C(1) << shard;
+    group->others[shard] = count;
+    group->shards = count.members != 0 ? group->shards | bit : group->shards & ~bit;
+    prune(tree, node, group);
+    return 0;
+}
+
+void subtree_set_online(struct subscriber *subscriber, bool is_online)
+{
+    if (subscriber->is_online == is_online)
+        return;
+    for (struct subscription *s = subscriber->shared_count == 0 ? NULL : subscriber->first;
+         s != NULL; s = s->next_held) {
+        if (s->group == NULL)
+            continue;
+        group_remove_member(s->group, s, ring_of(subscriber));
+        group_add_member(s->group, s, is_online ? RING_ONLINE : RING_OFFLINE);
+    }
+    subscriber->is_online = is_online;
 }
 
 struct match {

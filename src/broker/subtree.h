@@ -1,12 +1,13 @@
 /* The subscriptions of a shard, and which filters other shards have subscribers for.
  *
  * One node per level of a filter (broker/levels.h); a node holds the subscriptions whose filter
- * ends there, and a bit for each other shard that has one. Matching a topic visits the nodes that
- * the topic's levels can lead to, so its cost depends on the topic and on the filters that match
- * its beginning, not on how many subscriptions there are. */
+ * ends there, the groups that share it, and a bit for each other shard that has one. Matching a
+ * topic visits the nodes that the topic's levels can lead to, so its cost depends on the topic and
+ * on the filters that match its beginning, not on how many subscriptions there are. */
 #ifndef SEALMQ_BROKER_SUBTREE_H
 #define SEALMQ_BROKER_SUBTREE_H
 
+#include "broker/group.h"
 #include "broker/levels.h"
 
 struct subscription_options {
@@ -20,40 +21,47 @@ struct subscription_options {
 struct subscriber {
     struct subscription *first;
     uint32_t count;
-    uint32_t target; /* for the one who collects targets (broker/route.c) */
+    uint32_t shared_count; /* of them, shared subscriptions */
+    bool is_online;        /* in which ring of a group it stands (broker/group.h) */
+    uint32_t target;       /* for the one who collects targets (broker/route.c) */
 };
 
 struct subscription {
     struct table_link by_subscriber;
     struct subscriber *subscriber;
     struct filter_node *node;
-    struct subscription *next, *previous;           /* of the same filter */
+    struct group *group;                            /* of a shared subscription, or NULL */
+    struct subscription *next, *previous;           /* of the same filter, or the ring */
     struct subscription *next_held, *previous_held; /* of the same subscriber */
     struct subscription_options options;
 };
 
 struct filter_node {
     struct level level;
-    struct subscription *first;
+    struct subscription *first; /* those that are not shared */
+    struct group *groups;
     uint64_t shards; /* other shards that have subscribers for this filter */
 };
 
 struct subtree {
     struct levels levels;
-    struct table by_subscriber; /* subscriptions by (node, subscriber) */
+    struct table by_subscriber; /* subscriptions by (node or group, subscriber) */
+    struct table groups;        /* by name */
+    unsigned shards;
     uint64_t count;
     uint64_t generation;     /* grows with every change */
     uint64_t shards_for_all; /* other shards of which not all filters could be noted */
 };
 
-SEALMQ_MUST_CHECK int subtree_init(struct subtree *tree, struct hash_key key);
+SEALMQ_MUST_CHECK int subtree_init(struct subtree *tree, struct hash_key key, unsigned shards);
 /* Subscriptions must have been removed before. */
 void subtree_close(struct subtree *tree);
 
 /* What a change has done. */
 struct subtree_change {
     bool existed;     /* the subscription was there before */
-    bool is_boundary; /* the first of this shard for the filter came, or the last one went */
+    bool is_boundary; /* the first of this shard for the filter came, or the last one went; of a
+                         shared filter: the number of members has changed */
 };
 
 /* Adds a subscription or changes its options. SEALMQ_E_NOMEM: nothing has changed. */
@@ -63,15 +71,20 @@ SEALMQ_MUST_CHECK int subtree_subscribe(struct subtree *tree, struct subscriber 
                                         struct subtree_change *change);
 void subtree_unsubscribe(struct subtree *tree, struct subscriber *subscriber, struct bytes filter,
                          struct subtree_change *change);
-/* Removes one subscription that the subscriber holds (NULL: it has none left). When the last of
- * this shard for its filter went with it, appends the filter to `boundary`, else leaves it empty.
- */
+/* Removes one subscription that the subscriber holds; false when it has none left. If that is a
+ * boundary, appends the filter to `boundary`, else leaves it empty. */
 bool subtree_drop_one(struct subtree *tree, struct subscriber *subscriber, struct buf *boundary);
 
 /* Another shard has its first, or no more, subscribers for a filter. */
 SEALMQ_MUST_CHECK int subtree_shard_joins(struct subtree *tree, struct bytes filter,
                                           unsigned shard);
 void subtree_shard_leaves(struct subtree *tree, struct bytes filter, unsigned shard);
+/* Another shard has so many members of a group. */
+SEALMQ_MUST_CHECK int subtree_shard_shares(struct subtree *tree, struct bytes filter,
+                                           unsigned shard, struct group_count count);
+/* A subscriber is connected now, or not any more: moves its shared subscriptions to the other
+ * rings. */
+void subtree_set_online(struct subscriber *subscriber, bool is_online);
 
 /* Calls `visit` for each node with a filter that matches the topic; `visit` must not change the
  * tree. Stops at the first that does not return 0, and returns that. */

@@ -214,6 +214,8 @@ bool mqtt_topic_is_valid(struct bytes topic);
 bool mqtt_filter_is_valid(struct bytes filter);
 /* Whether it begins as a shared subscription ($share/). */
 bool mqtt_filter_is_shared(struct bytes filter);
+/* The filter behind $share/<name>/ of a valid shared one; others as they are. */
+struct bytes mqtt_filter_without_share(struct bytes filter);
 /* Whether the filter matches the topic, `$` rule included. For one filter; the broker's tree is for
  * many. */
 bool mqtt_filter_matches(struct bytes filter, struct bytes topic);

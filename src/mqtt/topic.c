@@ -75,6 +75,12 @@ bool mqtt_filter_is_shared(struct bytes filter)
     return bytes_starts_with(filter, SHARE_PREFIX);
 }
 
+struct bytes mqtt_filter_without_share(struct bytes filter)
+{
+    struct bytes rest;
+    return split_shared(filter, &rest) ? rest : filter;
+}
+
 bool mqtt_filter_is_valid(struct bytes filter)
 {
     if (filter.n > TOPIC_SIZE_MAX)

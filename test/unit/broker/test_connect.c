@@ -35,7 +35,7 @@ static void connack_says_what_was_agreed(void **state)
     assert_int_equal(find(ack.props, MQTT_PROP_RECEIVE_MAXIMUM).number, w.limits.receive_maximum);
     assert_int_equal(find(ack.props, MQTT_PROP_MAXIMUM_PACKET_SIZE).number, 5000);
     assert_int_equal(find(ack.props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM).number, w.limits.topic_aliases);
-    assert_int_equal(find(ack.props, MQTT_PROP_SHARED_AVAILABLE).number, 0);
+    assert_false(has(ack.props, MQTT_PROP_SHARED_AVAILABLE));
     assert_false(has(ack.props, MQTT_PROP_ASSIGNED_CLIENT_ID));
     assert_false(has(ack.props, MQTT_PROP_RETAIN_AVAILABLE));
     client_close(&a);

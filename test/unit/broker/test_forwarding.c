@@ -437,23 +437,6 @@ static void reading_is_decided_topic_by_topic_and_anew_when_rules_change(void **
     world_close(&w);
 }
 
-static void shared_subscriptions_are_not_there_yet(void **state)
-{
-    (void)state;
-    struct world w;
-    struct client a, b;
-    world_init(&w, 1);
-    world_start(&w);
-    client_join(&a, &w, MQTT_V5, "a");
-    client_join(&b, &w, MQTT_V311, "b");
-    assert_int_equal(client_subscribe_code(&a, "$share/group/x", 1),
-                     MQTT_REASON_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
-    assert_int_equal(client_subscribe_code(&b, "$share/group/x", 1), 0x80);
-    client_close(&a);
-    client_close(&b);
-    world_close(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,7 +451,6 @@ int main(void)
         cmocka_unit_test(unsubscribe_ends_a_subscription),
         cmocka_unit_test(what_is_not_allowed_is_refused_as_the_version_can),
         cmocka_unit_test(reading_is_decided_topic_by_topic_and_anew_when_rules_change),
-        cmocka_unit_test(shared_subscriptions_are_not_there_yet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,7 +148,7 @@ static void tree_agrees_with_the_definition_of_matching(void **state)
         memset(models, 0, sizeof models);
         struct hash_key key;
         hash_key_from_seed(seed, &key);
-        assert_int_equal(subtree_init(&tree, key), 0);
+        assert_int_equal(subtree_init(&tree, key, 64), 0);
         for (unsigned step = 0; step < 1500; step++) {
             char topic[64];
             change_one(&tree, models);
@@ -177,7 +177,7 @@ static void boundary_names_the_filter_that_nobody_holds_any_more(void **state)
     struct subtree_change change;
     struct subscription_options options = {0};
     struct buf boundary = {0};
-    assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}), 0);
+    assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}, 64), 0);
     struct bytes filter = BYTES_LIT("/a//+/#");
     assert_int_equal(subtree_subscribe(&tree, &one, filter, &options, &change), 0);
     assert_int_equal(subtree_subscribe(&tree, &two, filter, &options, &change), 0);
@@ -195,7 +195,7 @@ static void shards_are_found_like_subscribers(void **state)
     (void)state;
     struct subtree tree;
     struct found found = {0};
-    assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}), 0);
+    assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}, 64), 0);
     assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a/#"), 3), 0);
     assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a/+"), 63), 0);
     assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("b"), 5), 0);
@@ -222,7 +222,7 @@ static void visit_that_fails_ends_the_match(void **state)
     (void)state;
     struct subtree tree;
     int visits = 0;
-    assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}), 0);
+    assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}, 64), 0);
     assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("#"), 3), 0);
     assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("+"), 3), 0);
     assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a"), 3), 0);

@@ -1,0 +1,230 @@
+/* Messages for groups of shared subscriptions: who of a group gets one.
+ *
+ * The shard on which a message is published chooses, for each group that the topic matches, a
+ * shard: in turn, as often as it has connected members, or, when no member is connected anywhere,
+ * as it has members. That shard chooses the member: in turn, those before others that can take a
+ * message now; then those whose queue has room; when none is connected, a session that keeps a
+ * queue. What a shard knows of another one may be old, so whoever has no member that can be given
+ * the message passes it on, a limited number of times.
+ *
+ * What a session that ends has not acknowledged at QoS 1, and what has waited in its queue, goes to
+ * another member. A message at QoS 2 that was sent goes to nobody else [MQTT-4.8.2-5], and neither
+ * does one that a client has refused [MQTT-4.8.2-6]. */
+#include "broker/broker_int.h"
+
+#define PASSES_MAX      4  /* from shard to shard */
+#define READY_SCAN_MOST 16 /* members asked for one that can take the message now */
+
+/* Chooses one of the shards with members that are not in `except`; false when there is none. This
+ * shard, if it was chosen by another one and has not less to offer. */
+static bool choose_shard(const struct broker *b, struct group *group, uint64_t except,
+                         bool is_chosen, unsigned *out)
+{
+    struct group_count own = group_own_count(group);
+    uint64_t own_bit = UINT64_C(1) << b->shard;
+    uint64_t shards = (group->shards | (own.members != 0 ? own_bit : 0)) & ~except;
+    if ((shards & (shards - 1)) == 0) {
+        *out = shards == 0 ? 0 : (unsigned)__builtin_ctzll(shards);
+        return shards != 0;
+    }
+    group->others[b->shard] = own;
+    uint64_t members = 0, online = 0;
+    for (uint64_t rest = shards; rest != 0; rest &= rest - 1) {
+        const struct group_count *count = &group->others[__builtin_ctzll(rest)];
+        members += count->members;
+        online += count->online;
+    }
+    if (is_chosen && (shards & own_bit) != 0 && (own.online != 0 || online == 0)) {
+        *out = b->shard;
+        return true;
+    }
+    uint64_t at = group->turn++ % (online != 0 ? online : members);
+    for (uint64_t rest = shards;; rest &= rest - 1) {
+        ASSERT(rest != 0);
+        unsigned shard = (unsigned)__builtin_ctzll(rest);
+        const struct group_count *count = &group->others[shard];
+        uint32_t weight = online != 0 ? count->online : count->members;
+        if (at < weight) {
+            *out = shard;
+            return true;
+        }
+        at -= weight;
+    }
+}
+
+enum served {
+    SERVED,
+    SERVED_NOBODY, /* there is no member that may read the topic */
+    SERVED_FULL,   /* those that are there take no more */
+};
+
+static struct session *session_of(const struct subscription *member)
+{
+    return CONTAINER_OF(member->subscriber, struct session, subscriber);
+}
+
+static uint8_t granted_qos(const struct subscription *member, const struct publication *p)
+{
+    return member->options.qos < p->view.qos ? member->options.qos : p->view.qos;
+}
+
+static bool may_read(const struct broker *b, const struct subscription *member,
+                     const struct publication *p)
+{
+    struct broker_subject subject = session_subject(session_of(member));
+    return b->host.authorize(b->host.context, &subject, BROKER_READ, p->view.topic);
+}
+
+/* Whether the member's queue would keep the message. */
+static bool can_queue(const struct broker *b, const struct subscription *member,
+                      const struct publication *p)
+{
+    const struct session *s = session_of(member);
+    bool is_online = s->conn != NULL && s->conn->state == CONN_CONNECTED;
+    return granted_qos(member, p) != 0 && (is_online || s->expiry_s != 0) &&
+           deliver_queue_has_room(b, s, message_size(&p->view), false);
+}
+
+static enum served give(struct broker *b, struct publication *p, struct subscription *member)
+{
+    struct group *group = member->group;
+    struct delivery_terms terms = {
+        .qos = granted_qos(member, p),
+        .retain = member->options.retain_as_published && p->view.retain,
+        .group = group->name,
+    };
+    enum group_ring ring = member->subscriber->is_online ? RING_ONLINE : RING_OFFLINE;
+    group->ring[ring] = member->next;
+    if (member->options.id != 0 && subscription_ids_add(&terms.ids, member->options.id) != 0)
+        return SERVED_FULL;
+    bool is_done = deliver(b, p, session_of(member), &terms);
+    subscription_ids_release(terms.ids);
+    return is_done ? SERVED : SERVED_FULL;
+}
+
+static enum served serve_connected(struct broker *b, struct publication *p, struct group *group)
+{
+    struct subscription *waiting = NULL;
+    struct subscription *member = group->ring[RING_ONLINE];
+    enum served result = SERVED_NOBODY;
+    for (uint32_t i = 0; i < group->ring_count[RING_ONLINE]; i++, member = member->next) {
+        if (waiting != NULL && i >= READY_SCAN_MOST)
+            break;
+        if (!may_read(b, member, p))
+            continue;
+        if (deliver_is_ready(b, session_of(member), granted_qos(member, p)))
+            return give(b, p, member);
+        result = SERVED_FULL;
+        if (waiting == NULL && can_queue(b, member, p))
+            waiting = member;
+    }
+    return waiting == NULL ? result : give(b, p, waiting);
+}
+
+static enum served serve_offline(struct broker *b, struct publication *p, struct group *group)
+{
+    struct subscription *member = group->ring[RING_OFFLINE];
+    enum served result = SERVED_NOBODY;
+    for (uint32_t i = 0; i < group->ring_count[RING_OFFLINE]; i++, member = member->next) {
+        if (!may_read(b, member, p))
+            continue;
+        if (granted_qos(member, p) == 0) {
+            /* Nobody is there, and nothing is promised: unless another one keeps it. */
+            if (result == SERVED_NOBODY)
+                result = SERVED;
+        } else if (can_queue(b, member, p)) {
+            return give(b, p, member);
+        } else {
+            result = SERVED_FULL;
+        }
+    }
+    return result;
+}
+
+static enum served serve(struct broker *b, struct publication *p, struct group *group)
+{
+    enum served result = serve_connected(b, p, group);
+    if (result == SERVED)
+        return result;
+    enum served offline = serve_offline(b, p, group);
+    return offline == SERVED_NOBODY ? result : offline;
+}
+
+bool share_send(struct broker *b, struct publication *p, struct group *group, unsigned passes)
+{
+    uint64_t except = 0;
+    unsigned shard;
+    bool is_refused = false;
+    while (choose_shard(b, group, except, passes != 0, &shard)) {
+        if (shard == b->shard) {
+            enum served result = serve(b, p, group);
+            if (result == SERVED)
+                return true;
+            is_refused |= result == SERVED_FULL;
+        } else if (passes < PASSES_MAX) {
+            if (parcel_put_shared(b, shard, p, group->name, passes + 1) == 0)
+                return true;
+            is_refused = true;
+        }
+        except |= UINT64_C(1) << shard;
+    }
+    if (is_refused)
+        STAT_ADD(b, dropped_queue_full_total, 1);
+    return is_refused;
+}
+
+void share_receive(struct broker *b, struct publication *p, const struct group_name *name,
+                   unsigned passes)
+{
+    struct group *group = group_find(&b->subtree, group_name_bytes(name));
+    if (group != NULL) /* else the last member of all shards has gone meanwhile */
+        (void)share_send(b, p, group, passes);
+}
+
+int share_announce(struct broker *b, struct bytes filter)
+{
+    const struct group *group = group_find(&b->subtree, filter);
+    struct group_count count = {0};
+    if (group != NULL)
+        count = group_own_count(group);
+    return parcel_put_filter(b, filter, count);
+}
+
+void share_set_online(struct broker *b, struct session *s, bool is_online)
+{
+    subtree_set_online(&s->subscriber, is_online);
+    if (s->subscriber.shared_count == 0 || b->shards == 1)
+        return;
+    /* Without memory to tell them, the others choose by old numbers, and what they send here is
+     * passed on. */
+    for (const struct subscription *sub = s->subscriber.first; sub != NULL; sub = sub->next_held) {
+        if (sub->group != NULL)
+            (void)!share_announce(b, group_name_bytes(sub->group->name));
+    }
+}
+
+static void hand_over(struct broker *b, const struct delivery *delivery)
+{
+    if (delivery->group == NULL || delivery->qos == 0)
+        return;
+    struct publication p;
+    publication_of(delivery->message, &p);
+    share_receive(b, &p, delivery->group, 0);
+    publication_close(&p);
+}
+
+void share_hand_over(struct broker *b, struct session *s)
+{
+    for (const struct inflight_slot *slot = inflight_first(&s->inflight); slot != NULL;
+         slot = inflight_next(&s->inflight, slot)) {
+        if (slot->state == AWAIT_PUBACK)
+            hand_over(b, &slot->delivery);
+    }
+    while (s->queue.count != 0) {
+        struct delivery delivery = queue_pop(&s->queue);
+        STAT_SUB(b, queued, 1);
+        STAT_SUB(b, queued_bytes, message_size(&delivery.message->view));
+        hand_over(b, &delivery);
+        delivery_release(&delivery);
+    }
+}
