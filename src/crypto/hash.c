@@ -52,6 +52,15 @@ void hash_sha256(struct bytes b, struct hash *out)
     hasher_final(&h, out);
 }
 
+void hash_sha1(struct bytes b, uint8_t out[HASH_SHA1_SIZE])
+{
+    SHA_CTX context;
+    SHA1_Init(&context);
+    if (b.n != 0)
+        SHA1_Update(&context, b.p, b.n);
+    SHA1_Final(out, &context);
+}
+
 void hash_leaf(struct bytes leaf, struct hash *out)
 {
     static const uint8_t prefix = LEAF_PREFIX;

@@ -29,6 +29,9 @@ void hasher_update(struct hasher *h, struct bytes b);
 void hasher_final(struct hasher *h, struct hash *out);
 
 void hash_sha256(struct bytes b, struct hash *out);
+/* SHA-1, for protocols that prescribe it where nothing rests on it (WebSocket's handshake). */
+#define HASH_SHA1_SIZE 20
+void hash_sha1(struct bytes b, uint8_t out[HASH_SHA1_SIZE]);
 /* SHA-256(0x00 || leaf), RFC 6962 section 2.1. */
 void hash_leaf(struct bytes leaf, struct hash *out);
 /* SHA-256(0x01 || left || right). `out` may be either argument. */
