@@ -97,8 +97,8 @@ static void pubrel_input(struct broker *b, struct conn *conn, uint16_t packet_id
 static int pubrec_input(struct broker *b, struct conn *conn, const struct mqtt_ack *ack)
 {
     bool is_error = ack->reason >= 0x80;
-    int error =
-        inflight_pubrec(&conn->session->inflight, ack->packet_id, is_error, delivery_release);
+    int error = inflight_pubrec(&conn->session->inflight, ack->packet_id, is_error,
+                                delivery_release, &b->budgets.waiting_bytes);
     if (error == 0 && !is_error)
         send_ack(b, conn, MQTT_PUBREL, ack->packet_id, MQTT_REASON_SUCCESS);
     else if (error == SEALMQ_E_NOTFOUND)
@@ -116,13 +116,15 @@ void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type, const s
         pubrel_input(b, conn, ack->packet_id);
         return;
     case MQTT_PUBACK:
-        error = inflight_puback(&s->inflight, ack->packet_id, delivery_release);
+        error = inflight_puback(&s->inflight, ack->packet_id, delivery_release,
+                                &b->budgets.waiting_bytes);
         break;
     case MQTT_PUBREC:
         error = pubrec_input(b, conn, ack);
         break;
     default:
-        error = inflight_pubcomp(&s->inflight, ack->packet_id, delivery_release);
+        error = inflight_pubcomp(&s->inflight, ack->packet_id, delivery_release,
+                                 &b->budgets.waiting_bytes);
         break;
     }
     STAT_SUB(b, inflight, before - s->inflight.count);

@@ -1,30 +1,7 @@
-/* A shard as a whole: its making and its end, its limits, and the frame around every call. */
+/* A shard as a whole: its making and its end, and the frame around every call. */
 #include "broker/broker_int.h"
 
 #include <stdlib.h>
-
-void broker_limits_default(struct broker_limits *out)
-{
-    *out = (struct broker_limits){
-        .packet_bytes = 16 * 1024 * 1024, /* a block or a report of 8 MiB, and what is around it */
-        .connections = 100000,
-        .sessions = 200000,
-        .subscriptions = 1000,
-        .topic_levels = 64,
-        .topic_bytes = 2048,
-        .receive_maximum = 256,
-        .inflight = 128,
-        .topic_aliases = 16,
-        .queued_messages = 10000,
-        .queued_bytes = 64 * 1024 * 1024,
-        .output_bytes = 32 * 1024 * 1024,
-        .retained_messages = 1000000,
-        .retained_bytes = 512 * 1024 * 1024,
-        .session_expiry_max_s = 7 * 24 * 3600,
-        .keep_alive_max_s = 0,
-        .connect_timeout_ms = 10000,
-    };
-}
 
 /* FNV-1a, folded. Part of how a server's state is spread over its shards: must not change. */
 unsigned broker_shard_of(struct bytes client_id, unsigned shards)
@@ -44,7 +21,8 @@ static bool options_are_valid(const struct broker_options *o)
            o->shard < o->shards && l->packet_bytes >= 16 &&
            l->packet_bytes <= MQTT_REMAINING_LENGTH_MAX && l->connections != 0 &&
            l->sessions != 0 && l->topic_levels != 0 && l->topic_bytes != 0 &&
-           l->receive_maximum != 0 && l->inflight != 0 && l->output_bytes != 0;
+           l->receive_maximum != 0 && l->inflight != 0 && l->output_bytes != 0 &&
+           l->waiting_bytes != 0;
 }
 
 int broker_new(const struct broker_options *options, struct broker **out)
@@ -63,6 +41,8 @@ int broker_new(const struct broker_options *options, struct broker **out)
     b->shards = options->shards;
     b->retained_counter = options->retained_counter;
     hash_key_from_seed(options->seed, &b->key);
+    budgets_init(b, options->pools);
+    b->pool.waiting = &b->budgets.waiting_bytes;
     int error = table_init(&b->sessions);
     if (error == 0)
         error = subtree_init(&b->subtree, b->key, b->shards);
@@ -94,6 +74,7 @@ void broker_free(struct broker *b)
     timers_close(&b->timers);
     buf_close(&b->scratch);
     buf_close(&b->props);
+    budgets_close(b);
     free(b->slots);
     free(b);
 }
@@ -119,6 +100,7 @@ void broker_leave(struct broker *b)
     ASSERT(b->depth > 0);
     if (b->depth == 1) {
         conn_detach_listed(b);
+        budgets_settle(b);
         show_gauges(b);
     }
     b->depth--;

@@ -35,22 +35,37 @@ struct broker_conn {
     uint32_t generation;
 };
 
-/* Limits, each with a default (broker_limits_default). A limit of 0 means none where it says so. */
+/* What becomes of a QoS 1 or 2 message when the queue of its receiver is full. */
+enum broker_overflow {
+    BROKER_DROP_NEW,   /* it is lost to this receiver */
+    BROKER_DROP_OLD,   /* the oldest that wait are lost instead */
+    BROKER_DISCONNECT, /* it is lost, and the receiver, if connected, is cut off with 0x97 */
+};
+
+/* Limits, each with a default (broker_limits_default). A limit of 0 means none where it says so.
+ * "In all" is for all shards together. docs/adr/019-limits.md says how they work together. */
 struct broker_limits {
-    uint32_t packet_bytes;      /* largest packet taken from a client */
-    uint32_t connections;       /* of this shard */
-    uint32_t sessions;          /* of this shard, connected or not */
-    uint32_t subscriptions;     /* per session */
-    uint32_t topic_levels;      /* of a topic or filter */
-    uint32_t topic_bytes;       /* of a topic or filter */
-    uint16_t receive_maximum;   /* QoS 1 and 2 messages a client may have unacknowledged */
-    uint16_t inflight;          /* the same towards a client, unless it asks for less */
-    uint16_t topic_aliases;     /* a client may use */
-    uint32_t queued_messages;   /* waiting in one session */
-    uint64_t queued_bytes;      /* the same in bytes */
-    uint64_t output_bytes;      /* unsent of one connection: QoS 0 is dropped, QoS 1 and 2 wait */
-    uint32_t retained_messages; /* in all */
-    uint64_t retained_bytes;    /* the same in bytes */
+    uint32_t packet_bytes;        /* largest packet taken from a client */
+    uint32_t connections;         /* in all */
+    uint32_t sessions;            /* in all, connected or not */
+    uint64_t subscriptions_all;   /* in all */
+    uint32_t subscriptions;       /* per session */
+    uint32_t topic_levels;        /* of a topic or filter */
+    uint32_t topic_bytes;         /* of a topic or filter */
+    uint16_t receive_maximum;     /* QoS 1 and 2 messages a client may have unacknowledged */
+    uint16_t inflight;            /* the same towards a client, unless it asks for less */
+    uint64_t inflight_bytes;      /* the same in bytes; one message always goes */
+    uint16_t topic_aliases;       /* a client may use */
+    uint32_t queued_messages;     /* waiting in one session */
+    uint64_t queued_bytes;        /* the same in bytes */
+    uint64_t queued_messages_all; /* waiting in all sessions */
+    uint64_t waiting_bytes; /* in all: memory of what is unsent, unacknowledged or queued; a message
+                               that many wait for counts once */
+    enum broker_overflow overflow;
+    bool evicts_sessions;  /* at `sessions`: end the one that is offline for longest, else refuse */
+    uint64_t output_bytes; /* unsent of one connection: QoS 0 is dropped, QoS 1 and 2 wait */
+    uint32_t retained_messages;    /* in all */
+    uint64_t retained_bytes;       /* the same in bytes */
     uint32_t session_expiry_max_s; /* longer wishes are shortened to this */
     uint16_t keep_alive_max_s;     /* 0: any */
     uint32_t connect_timeout_ms;   /* from opening to a complete CONNECT and its authentication */
@@ -138,12 +153,18 @@ struct broker_host {
                          const char *words);
 };
 
+/* What the shards of a server use of the limits "in all" (broker/budget.h). */
+struct broker_pools {
+    _Atomic uint64_t connections, sessions, subscriptions, queued_messages, waiting_bytes;
+};
+
 struct broker_options {
     struct broker_host host; /* copied */
     struct broker_limits limits;
     unsigned shard, shards;             /* this one's index, and how many there are (1 to 64) */
     _Atomic uint64_t *retained_counter; /* one for all shards: orders retained messages */
     uint64_t seed;                      /* random: makes assigned client ids and hash keys */
+    struct broker_pools *pools; /* one for all shards, zero at first; NULL: this one's own */
 };
 
 SEALMQ_MUST_CHECK int broker_new(const struct broker_options *options, struct broker **out);
@@ -224,7 +245,9 @@ void broker_output_written(struct broker *broker, struct broker_conn conn, size_
 
 /* After any call above, and before the output is written. Parcels for shard `to`, or NULL;
  * ownership moves to the caller, and by delivering to the other shard. broker_parcels_free is for
- * those that cannot be delivered any more. */
+ * those that cannot be delivered any more. The first BROKER_PARCEL_HOST_BYTES of a parcel are the
+ * host's while it has it, for the link of its mailbox: so the handing over cannot fail. */
+#define BROKER_PARCEL_HOST_BYTES 16
 struct broker_parcel *broker_take_parcels(struct broker *broker, unsigned to);
 void broker_deliver_parcels(struct broker *broker, struct broker_parcel *parcels, uint64_t now_ms);
 void broker_parcels_free(struct broker_parcel *parcels);

@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "broker/broker.h"
+#include "broker/budget.h"
 #include "broker/group.h"
 #include "broker/inflight.h"
 #include "broker/keyed_hash.h"
@@ -32,6 +33,8 @@
 #define CONNECT_BYTES_MAX     (256 * 1024) /* a CONNECT packet: its sender is not known yet */
 #define APPLICANT_BYTES_MAX   (16 * 1024)  /* any packet of an applicant: a stranger, too */
 #define CLIENT_ID_BYTES_MAX   1024
+#define CONNECTIONS_REFUSED   64 /* above the limit, to be told so; more are closed at once */
+#define OUTPUT_SMALL          (64 * 1024) /* unsent of one who keeps up */
 #define SHARE_BYTES_MAX       256         /* of a shared filter, what stands before the filter */
 #define OUTPUT_ALLOWANCE      (64 * 1024) /* answers above the output limit before input stops */
 #define PAYLOAD_BY_REFERENCE  2048        /* payloads from this size on are not copied */
@@ -69,6 +72,7 @@ struct conn {
     bool will_is_wanted; /* when it ends */
     bool is_announced;   /* to the host, as connected */
     bool no_problem_info;
+    bool is_over_limit; /* of connections: to be refused */
     char peer[];
 };
 
@@ -82,9 +86,10 @@ struct session {
     struct packet_ids received; /* QoS 2 messages from the client, until PUBREL */
     struct timer timer;         /* the earlier of the two below, while offline */
     struct broker_message *will;
-    uint64_t will_at_ms;    /* while offline; TIMER_NEVER: no will pending */
-    uint64_t expires_at_ms; /* while offline; TIMER_NEVER: stays */
-    uint64_t number;        /* never used twice, on any shard */
+    uint64_t will_at_ms;                           /* while offline; TIMER_NEVER: no will pending */
+    uint64_t expires_at_ms;                        /* while offline; TIMER_NEVER: stays */
+    uint64_t number;                               /* never used twice, on any shard */
+    struct session *offline_older, *offline_newer; /* while offline */
     uint32_t will_delay_s;
     uint32_t expiry_s; /* 0: ends with its connection; UINT32_MAX: stays */
     enum broker_role role;
@@ -128,6 +133,12 @@ struct conn_slot {
     uint32_t next_free; /* index + 1 */
 };
 
+/* The limits "in all". What has a gauge or a count of its own is set from that. */
+struct budgets {
+    struct budget connections, sessions, subscriptions, queued_messages, waiting_bytes;
+    uint64_t overhead_bytes; /* in waiting_bytes: places in queues and windows */
+};
+
 /* What waits for one other shard. */
 struct outbox {
     struct broker_parcel *parcel;
@@ -149,7 +160,10 @@ struct broker {
     struct conn *ending_first, *ending_last;
 
     struct timers timers;
+    struct broker_pools own_pools;
+    struct budgets budgets;
     struct table sessions;
+    struct session *offline_oldest, *offline_newest;
     struct subtree subtree;
     struct retained retained;
     struct route_cache routes;
@@ -183,6 +197,18 @@ static inline void stat_add(struct broker *b, size_t word, uint64_t n)
 /* broker.c */
 void broker_enter(struct broker *b, uint64_t now_ms); /* 0: no time has passed */
 void broker_leave(struct broker *b);
+
+/* limits.c */
+void budgets_init(struct broker *b, struct broker_pools *pools);
+void budgets_close(struct broker *b);
+/* Brings the budgets up to date with what there is; at the end of every call from the host. */
+void budgets_settle(struct broker *b);
+/* Whether what is to wait for long, as in a queue, may take `bytes` more of waiting_bytes: the last
+ * quarter is for those who keep up. */
+bool waiting_has_room_to_queue(const struct broker *b, size_t bytes);
+/* The same for what goes to a client whose unsent bytes are `unsent`; at QoS 0, a backlog may take
+ * half. */
+bool waiting_has_room_to_send(const struct broker *b, uint8_t qos, uint64_t unsent);
 
 /* connection.c */
 struct conn *conn_get(const struct broker *b, struct broker_conn name);
@@ -222,6 +248,8 @@ SEALMQ_MUST_CHECK int session_new(struct broker *b, struct bytes client_id, stru
 void session_end(struct broker *b, struct session *s);
 /* The connection has gone: ends the session, or sets its times. */
 void session_detach(struct broker *b, struct session *s, bool will_is_wanted);
+/* The other way: a connection takes it on. Drops a will that was not due. */
+void session_resume(struct broker *b, struct session *s);
 void session_timer(struct broker *b, struct session *s);
 void session_free_all(struct broker *b);
 
@@ -229,7 +257,7 @@ void session_free_all(struct broker *b);
 SEALMQ_MUST_CHECK int will_of_connect(struct broker *b, const struct mqtt_connect *connect,
                                       uint64_t origin, struct broker_message **out,
                                       uint32_t *delay_s);
-void will_drop(struct session *s);
+void will_drop(struct broker *b, struct session *s);
 void will_publish(struct broker *b, struct session *s);
 
 /* publish.c */
@@ -275,7 +303,7 @@ struct delivery_terms {
 /* Counts a message that was lost because of `error`. */
 void deliver_count_dropped(struct broker *b, int error);
 /* Whether a message would go to the client at once. */
-bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t qos);
+bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t qos, size_t bytes);
 /* False when it was dropped. */
 bool deliver(struct broker *b, struct publication *publication, struct session *s,
              const struct delivery_terms *terms);
@@ -283,6 +311,12 @@ bool deliver(struct broker *b, struct publication *publication, struct session *
  * retained messages is counted by itself: it is bounded by the store's own limits. */
 bool deliver_queue_has_room(const struct broker *b, const struct session *s, size_t bytes,
                             bool is_stored);
+/* Gives up what a delivery in a queue or window holds; an inflight_release, with
+ * budgets.waiting_bytes.
+ */
+void delivery_release(void *waiting_bytes, struct delivery *delivery);
+/* The oldest that waits in a session; what it holds is the caller's. */
+struct delivery deliver_take_first(struct broker *b, struct session *s);
 /* Sends what waits, as far as the client's window and the output allow. */
 void deliver_waiting(struct broker *b, struct session *s);
 

@@ -205,6 +205,11 @@ void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
         return;
     }
     struct connecting c = {.connect = packet.connect};
+    if (conn->is_over_limit) {
+        conn->version = c.connect.version;
+        refuse(b, conn, MQTT_REASON_QUOTA_EXCEEDED, "too many connections");
+        return;
+    }
     if (!read_wishes(b, conn, &c) || !check_client_id(b, conn, &c) ||
         !check_will(b, conn, &c.connect))
         return;
@@ -252,8 +257,7 @@ static struct session *take_over(struct broker *b, const struct connecting *c,
         session_end(b, s);
         return NULL;
     }
-    will_drop(s);
-    timer_clear(&b->timers, &s->timer);
+    session_resume(b, s);
     return s;
 }
 
@@ -340,11 +344,12 @@ static void let_in(struct broker *b, struct conn *conn, struct connecting *c,
             session_detach(b, s, false);
         refuse(b, conn,
                error == SEALMQ_E_LIMIT ? MQTT_REASON_QUOTA_EXCEEDED : MQTT_REASON_SERVER_BUSY,
-               NULL);
+               error == SEALMQ_E_LIMIT ? "the server has no room for another session" : NULL);
         return;
     }
     if (!send_connack(b, conn, c, session_present, grant->reason_string)) {
-        message_release(will);
+        if (will != NULL)
+            message_wait_no_more(&b->budgets.waiting_bytes, will);
         session_detach(b, s, false);
         return;
     }

@@ -40,7 +40,9 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
                 struct broker_conn *out)
 {
     *out = (struct broker_conn){0};
-    if (STAT_GET(b, connections) >= b->limits.connections)
+    const struct budget *in_all = &b->budgets.connections;
+    bool is_over_limit = !budget_has_room(in_all, 1, in_all->most);
+    if (is_over_limit && !budget_has_room(in_all, 1, in_all->most + CONNECTIONS_REFUSED))
         return SEALMQ_E_LIMIT;
     int error = reserve_slot(b);
     if (error != 0)
@@ -62,6 +64,7 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
     slot->generation = slot->generation == UINT32_MAX ? 1 : slot->generation + 1;
     conn->name = (struct broker_conn){index, slot->generation};
     conn->host_data = host_data;
+    conn->is_over_limit = is_over_limit;
     conn->version = MQTT_V311;
     conn->tickets.first = 1;
     conn->packet_bytes = MQTT_REMAINING_LENGTH_MAX + MQTT_FIXED_HEADER_MAX;
@@ -285,6 +288,7 @@ static void conn_free(struct broker *b, struct conn *conn)
     slot->next_free = b->free_slot;
     b->free_slot = conn->name.index + 1;
     STAT_SUB(b, connections, 1);
+    budgets_settle(b);
     free(conn);
 }
 
@@ -326,7 +330,9 @@ void conn_timer(struct broker *b, struct conn *conn)
     /* Packets do not move the timer; it looks at the time of the last one when it fires. Input that
      * waits for us is no silence of the client. */
     uint64_t allowed_ms = (uint64_t)conn->keep_alive_s * 1500;
-    if (conn->is_input_blocked && !conn_output_is_full(b, conn))
+    bool holds_itself_up = conn_output_is_full(b, conn) ||
+                           (conn->output.bytes != 0 && !waiting_has_room_to_send(b, 1, 0));
+    if (conn->is_input_blocked && !holds_itself_up)
         conn->last_input_ms = b->now_ms;
     if (conn->last_input_ms + allowed_ms > b->now_ms)
         timer_set(&b->timers, &conn->timer, conn->last_input_ms + allowed_ms);

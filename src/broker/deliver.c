@@ -121,6 +121,8 @@ void deliver_count_dropped(struct broker *b, int error)
         STAT_ADD(b, dropped_queue_full_total, 1);
     else if (error == SEALMQ_E_LIMIT)
         STAT_ADD(b, dropped_too_large_total, 1);
+    else if (error == SEALMQ_E_BUSY)
+        STAT_ADD(b, dropped_in_all_total, 1);
     else
         STAT_ADD(b, dropped_memory_total, 1);
 }
@@ -154,7 +156,7 @@ static int send_inflight(struct broker *b, struct session *s, struct publication
         inflight_take_back(&s->inflight, packet_id);
         return error;
     }
-    message_hold(p->owned);
+    message_wait(&b->budgets.waiting_bytes, p->owned);
     subscription_ids_hold(terms->ids);
     group_name_hold(terms->group);
     STAT_ADD(b, inflight, 1);
@@ -170,19 +172,72 @@ bool deliver_queue_has_room(const struct broker *b, const struct session *s, siz
     return load->count < most && load->bytes + bytes <= most_bytes;
 }
 
+void delivery_release(void *waiting_bytes, struct delivery *delivery)
+{
+    if (delivery->message != NULL)
+        message_wait_no_more(waiting_bytes, delivery->message);
+    subscription_ids_release(delivery->ids);
+    group_name_release(delivery->group);
+    *delivery = (struct delivery){0};
+}
+
+struct delivery deliver_take_first(struct broker *b, struct session *s)
+{
+    struct delivery first = queue_pop(&s->queue);
+    STAT_SUB(b, queued, 1);
+    STAT_SUB(b, queued_bytes, message_size(&first.message->view));
+    return first;
+}
+
+/* Whether the limits in all allow for one more that waits. */
+static bool server_has_room(struct broker *b, size_t bytes)
+{
+    struct budget *messages = &b->budgets.queued_messages;
+    budget_set(messages, STAT_GET(b, queued));
+    return budget_has_room(messages, 1, messages->most) &&
+           waiting_has_room_to_queue(b, bytes + sizeof(struct delivery));
+}
+
+/* Makes room in the session's queue, as far as the policy has a way: 0, SEALMQ_E_FULL when the
+ * session's own limits are reached, SEALMQ_E_BUSY when it is those in all. */
+static int make_room(struct broker *b, struct session *s, size_t bytes, bool is_stored)
+{
+    for (;;) {
+        bool has_room = deliver_queue_has_room(b, s, bytes, is_stored);
+        if (has_room && server_has_room(b, bytes))
+            return 0;
+        /* Only an older one of the same kind counts against the same limits. */
+        bool drops_old = b->limits.overflow == BROKER_DROP_OLD && bytes <= b->limits.queued_bytes &&
+                         s->queue.count != 0 && queue_first(&s->queue)->is_stored == is_stored;
+        if (!drops_old)
+            return has_room ? SEALMQ_E_BUSY : SEALMQ_E_FULL;
+        struct delivery oldest = deliver_take_first(b, s);
+        deliver_count_dropped(b, has_room ? SEALMQ_E_BUSY : SEALMQ_E_FULL);
+        delivery_release(&b->budgets.waiting_bytes, &oldest);
+    }
+}
+
 static int enqueue(struct broker *b, struct session *s, struct publication *p,
                    const struct delivery_terms *terms)
 {
-    if (!deliver_queue_has_room(b, s, message_size(&p->view), terms->is_stored))
-        return SEALMQ_E_FULL;
-    int error = publication_own(p);
+    int error = make_room(b, s, message_size(&p->view), terms->is_stored);
+    if (error != 0) {
+        if (b->limits.overflow == BROKER_DISCONNECT && s->conn != NULL &&
+            s->conn->state == CONN_CONNECTED) {
+            STAT_ADD(b, consumers_cut_off_total, 1);
+            conn_end(b, s->conn, MQTT_REASON_QUOTA_EXCEEDED, "messages come faster than taken",
+                     CONN_TELL);
+        }
+        return error;
+    }
+    error = publication_own(p);
     if (error != 0)
         return error;
     struct delivery delivery = {p->owned,   terms->ids,    terms->group,
                                 terms->qos, terms->retain, terms->is_stored};
     error = queue_push(&s->queue, &delivery);
     if (error == 0) {
-        message_hold(p->owned);
+        message_wait(&b->budgets.waiting_bytes, p->owned);
         subscription_ids_hold(terms->ids);
         STAT_ADD(b, queued, 1);
         STAT_ADD(b, queued_bytes, message_size(&p->view));
@@ -191,11 +246,15 @@ static int enqueue(struct broker *b, struct session *s, struct publication *p,
     return error;
 }
 
-static bool has_room(const struct broker *b, const struct session *s, uint8_t qos)
+/* Whether the client takes another message of this size now. */
+static bool has_room(const struct broker *b, const struct session *s, uint8_t qos, size_t bytes)
 {
-    return !conn_output_is_full(b, s->conn) &&
-           (qos == 0 ||
-            (inflight_sent_count(&s->inflight) < s->conn->window && s->inflight.unsent_count == 0));
+    const struct inflight *window = &s->inflight;
+    if (conn_output_is_full(b, s->conn))
+        return false;
+    return qos == 0 ||
+           (inflight_sent_count(window) < s->conn->window && window->unsent_count == 0 &&
+            (window->bytes == 0 || window->bytes + bytes <= b->limits.inflight_bytes));
 }
 
 /* Messages do not overtake what waits at their QoS; QoS 0 waits only for QoS 0. */
@@ -204,10 +263,10 @@ static bool is_behind(const struct session *s, uint8_t qos)
     return qos == 0 ? s->queue.qos0_count != 0 : s->queue.count != 0;
 }
 
-bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t qos)
+bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t qos, size_t bytes)
 {
     return s->conn != NULL && s->conn->state == CONN_CONNECTED && !is_behind(s, qos) &&
-           has_room(b, s, qos);
+           has_room(b, s, qos, bytes) && waiting_has_room_to_send(b, qos, s->conn->output.bytes);
 }
 
 bool deliver(struct broker *b, struct publication *p, struct session *s,
@@ -220,7 +279,7 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
         STAT_ADD(b, messages_expired_total, 1);
         return true;
     }
-    if (deliver_is_ready(b, s, qos)) {
+    if (deliver_is_ready(b, s, qos, message_size(&p->view))) {
         struct publish_head head = {.qos = 0, .retain = terms->retain};
         error = qos == 0 ? send_publish(b, s->conn, p, &head, terms->ids)
                          : send_inflight(b, s, p, terms);
@@ -267,7 +326,7 @@ static bool resend(struct broker *b, struct session *s)
             /* The client takes only smaller packets than before. */
             deliver_count_dropped(b, error);
             STAT_SUB(b, inflight, 1);
-            inflight_drop(&s->inflight, slot, delivery_release);
+            inflight_drop(&s->inflight, slot, delivery_release, &b->budgets.waiting_bytes);
             continue;
         }
         if (error != 0) {
@@ -279,15 +338,21 @@ static bool resend(struct broker *b, struct session *s)
     return true;
 }
 
+/* The first that waits may go now. One goes whatever the limits in all: so a full server empties.
+ */
+static bool first_may_go(const struct broker *b, const struct session *s)
+{
+    const struct delivery *first = queue_first(&s->queue);
+    return has_room(b, s, first->qos, message_size(&first->message->view)) &&
+           (s->conn->output.bytes == 0 || waiting_has_room_to_send(b, 1, 0));
+}
+
 void deliver_waiting(struct broker *b, struct session *s)
 {
     if (s->inflight.unsent_count != 0 && !resend(b, s))
         return;
-    while (s->queue.count != 0 && s->conn->state == CONN_CONNECTED &&
-           has_room(b, s, queue_first(&s->queue)->qos)) {
-        struct delivery first = queue_pop(&s->queue);
-        STAT_SUB(b, queued, 1);
-        STAT_SUB(b, queued_bytes, message_size(&first.message->view));
+    while (s->queue.count != 0 && s->conn->state == CONN_CONNECTED && first_may_go(b, s)) {
+        struct delivery first = deliver_take_first(b, s);
         if (is_expired(b, &first.message->view)) {
             STAT_ADD(b, messages_expired_total, 1);
         } else {
@@ -302,6 +367,6 @@ void deliver_waiting(struct broker *b, struct session *s)
             if (error != 0)
                 deliver_count_dropped(b, error);
         }
-        delivery_release(&first);
+        delivery_release(&b->budgets.waiting_bytes, &first);
     }
 }

@@ -1,6 +1,7 @@
 #include "broker/inflight.h"
 
 #include "base/assert.h"
+#include "broker/message.h"
 
 #include <stdlib.h>
 
@@ -14,11 +15,16 @@ static struct inflight_slot *slot_at(struct inflight *inflight, uint32_t number)
     return number == 0 ? NULL : &inflight->slots[number - 1];
 }
 
-void inflight_close(struct inflight *inflight, inflight_release release)
+static uint64_t size_of(const struct delivery *delivery)
+{
+    return delivery->message == NULL ? 0 : message_size(&delivery->message->view);
+}
+
+void inflight_close(struct inflight *inflight, inflight_release release, void *context)
 {
     for (uint32_t i = 0; i < inflight->size; i++) {
         if (inflight->slots[i].state != INFLIGHT_FREE)
-            release(&inflight->slots[i].delivery);
+            release(context, &inflight->slots[i].delivery);
     }
     free(inflight->slots);
     *inflight = (struct inflight){0};
@@ -85,6 +91,7 @@ int inflight_add(struct inflight *inflight, const struct delivery *delivery, uin
         inflight->first = number;
     inflight->last = number;
     inflight->count++;
+    inflight->bytes += size_of(delivery);
     inflight->last_id = id;
     *packet_id = id;
     return 0;
@@ -123,30 +130,39 @@ void inflight_take_back(struct inflight *inflight, uint16_t packet_id)
 {
     struct inflight_slot *slot = find(inflight, packet_id);
     ASSERT(slot != NULL);
+    inflight->bytes -= size_of(&slot->delivery);
     remove_slot(inflight, slot);
+}
+
+static void let_go(struct inflight *inflight, struct inflight_slot *slot, inflight_release release,
+                   void *context)
+{
+    inflight->bytes -= size_of(&slot->delivery);
+    release(context, &slot->delivery);
 }
 
 /* Removes the slot of an identifier that is in the state `expected`. */
 static int complete(struct inflight *inflight, uint16_t packet_id, enum inflight_state expected,
-                    inflight_release release)
+                    inflight_release release, void *context)
 {
     struct inflight_slot *slot = find(inflight, packet_id);
     if (slot == NULL)
         return SEALMQ_E_NOTFOUND;
     if (slot->state != expected)
         return SEALMQ_E_PROTOCOL;
-    release(&slot->delivery);
+    let_go(inflight, slot, release, context);
     remove_slot(inflight, slot);
     return 0;
 }
 
-int inflight_puback(struct inflight *inflight, uint16_t packet_id, inflight_release release)
+int inflight_puback(struct inflight *inflight, uint16_t packet_id, inflight_release release,
+                    void *context)
 {
-    return complete(inflight, packet_id, AWAIT_PUBACK, release);
+    return complete(inflight, packet_id, AWAIT_PUBACK, release, context);
 }
 
 int inflight_pubrec(struct inflight *inflight, uint16_t packet_id, bool is_error,
-                    inflight_release release)
+                    inflight_release release, void *context)
 {
     struct inflight_slot *slot = find(inflight, packet_id);
     if (slot == NULL)
@@ -157,15 +173,16 @@ int inflight_pubrec(struct inflight *inflight, uint16_t packet_id, bool is_error
     if (slot->state != AWAIT_PUBREC)
         return SEALMQ_E_PROTOCOL;
     if (is_error)
-        return complete(inflight, packet_id, AWAIT_PUBREC, release);
-    release(&slot->delivery);
+        return complete(inflight, packet_id, AWAIT_PUBREC, release, context);
+    let_go(inflight, slot, release, context);
     slot->state = AWAIT_PUBCOMP;
     return 0;
 }
 
-int inflight_pubcomp(struct inflight *inflight, uint16_t packet_id, inflight_release release)
+int inflight_pubcomp(struct inflight *inflight, uint16_t packet_id, inflight_release release,
+                     void *context)
 {
-    return complete(inflight, packet_id, AWAIT_PUBCOMP, release);
+    return complete(inflight, packet_id, AWAIT_PUBCOMP, release, context);
 }
 
 const struct inflight_slot *inflight_first(const struct inflight *inflight)
@@ -202,9 +219,10 @@ void inflight_resent(struct inflight *inflight, struct inflight_slot *slot)
         inflight->unsent_first = slot->next;
 }
 
-void inflight_drop(struct inflight *inflight, struct inflight_slot *slot, inflight_release release)
+void inflight_drop(struct inflight *inflight, struct inflight_slot *slot, inflight_release release,
+                   void *context)
 {
-    release(&slot->delivery);
+    let_go(inflight, slot, release, context);
     remove_slot(inflight, slot);
 }
 

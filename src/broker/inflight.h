@@ -49,15 +49,16 @@ struct inflight {
     struct inflight_slot *slots; /* slot of packet identifier i: i & (size - 1) */
     uint32_t size;               /* 0 or a power of two */
     uint32_t count;
+    uint64_t bytes; /* of their messages */
     uint32_t first, last;
     uint32_t unsent_first, unsent_count; /* to be sent again; always the newest ones */
     uint16_t last_id;
 };
 
-/* Releases what a delivery holds. */
-typedef void (*inflight_release)(struct delivery *delivery);
+/* Releases what a delivery holds; `context` is what stands behind it in the call. */
+typedef void (*inflight_release)(void *context, struct delivery *delivery);
 
-void inflight_close(struct inflight *inflight, inflight_release release);
+void inflight_close(struct inflight *inflight, inflight_release release, void *context);
 /* Takes the delivery and gives it a packet identifier. SEALMQ_E_NOMEM; SEALMQ_E_LIMIT when all
  * identifiers are in use; then the delivery stays the caller's. */
 SEALMQ_MUST_CHECK int inflight_add(struct inflight *inflight, const struct delivery *delivery,
@@ -68,11 +69,11 @@ void inflight_take_back(struct inflight *inflight, uint16_t packet_id);
 /* An acknowledgement came. SEALMQ_E_NOTFOUND: the identifier is not in use; SEALMQ_E_PROTOCOL: it
  * is in a state which this acknowledgement does not answer. */
 SEALMQ_MUST_CHECK int inflight_puback(struct inflight *inflight, uint16_t packet_id,
-                                      inflight_release release);
+                                      inflight_release release, void *context);
 SEALMQ_MUST_CHECK int inflight_pubrec(struct inflight *inflight, uint16_t packet_id, bool is_error,
-                                      inflight_release release);
+                                      inflight_release release, void *context);
 SEALMQ_MUST_CHECK int inflight_pubcomp(struct inflight *inflight, uint16_t packet_id,
-                                       inflight_release release);
+                                       inflight_release release, void *context);
 
 /* What is in flight, in the order of sending; NULL at the end. */
 const struct inflight_slot *inflight_first(const struct inflight *inflight);
@@ -85,7 +86,8 @@ void inflight_restart(struct inflight *inflight);
 struct inflight_slot *inflight_unsent(struct inflight *inflight);
 void inflight_resent(struct inflight *inflight, struct inflight_slot *slot);
 /* Gives one up. */
-void inflight_drop(struct inflight *inflight, struct inflight_slot *slot, inflight_release release);
+void inflight_drop(struct inflight *inflight, struct inflight_slot *slot, inflight_release release,
+                   void *context);
 /* How many the client has received on this connection and not completed. */
 static inline uint32_t inflight_sent_count(const struct inflight *inflight)
 {

@@ -10,6 +10,9 @@ bool conn_is_open_for_input(const struct broker *b, const struct conn *conn)
     uint32_t most = b->limits.receive_maximum;
     if (conn->version == MQTT_V5)
         most *= 2;
+    /* While the server is full, answers go only to those who take them. */
+    if (conn->output.bytes != 0 && !waiting_has_room_to_send(b, 1, 0))
+        return false;
     return conn->tickets.count < most &&
            conn->output.bytes < b->limits.output_bytes + OUTPUT_ALLOWANCE;
 }

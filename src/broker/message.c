@@ -1,6 +1,7 @@
 #include "broker/message.h"
 
 #include "base/assert.h"
+#include "broker/budget.h"
 
 #include <stdlib.h>
 
@@ -52,13 +53,41 @@ struct broker_message *message_hold(struct broker_message *message)
     return message;
 }
 
+static void release(struct broker_message *message, uint64_t references)
+{
+    uint64_t before =
+        atomic_fetch_sub_explicit(&message->references, references, memory_order_acq_rel);
+    ASSERT(before >= references);
+    if (before == references)
+        free(message);
+}
+
 void message_release(struct broker_message *message)
 {
-    if (message == NULL)
-        return;
-    uint32_t before = atomic_fetch_sub_explicit(&message->references, 1, memory_order_acq_rel);
-    ASSERT(before != 0);
-    if (before == 1)
+    if (message != NULL)
+        release(message, 1);
+}
+
+/* One reference, and one of the upper half. */
+static const uint64_t waiting_reference = (UINT64_C(1) << 32) + 1;
+
+void message_wait(struct budget *budget, struct broker_message *message)
+{
+    uint64_t before =
+        atomic_fetch_add_explicit(&message->references, waiting_reference, memory_order_relaxed);
+    if (before >> 32 == 0)
+        budget_take(budget, message_size(&message->view));
+}
+
+void message_wait_no_more(struct budget *budget, struct broker_message *message)
+{
+    size_t size = message_size(&message->view);
+    uint64_t before =
+        atomic_fetch_sub_explicit(&message->references, waiting_reference, memory_order_acq_rel);
+    ASSERT(before >= waiting_reference);
+    if (before >> 32 == 1)
+        budget_give(budget, size);
+    if (before == waiting_reference)
         free(message);
 }
 

@@ -22,7 +22,7 @@ struct message_view {
 };
 
 struct broker_message {
-    _Atomic uint32_t references;
+    _Atomic uint64_t references; /* the upper half: those of message_wait */
     struct message_view view;
     uint8_t bytes[]; /* topic, props, payload */
 };
@@ -47,6 +47,11 @@ void publication_close(struct publication *publication);
 
 struct broker_message *message_hold(struct broker_message *message);
 void message_release(struct broker_message *message); /* NULL is allowed */
+/* A reference, and giving it up, of one who makes the message wait: a queue, a window, an output, a
+ * parcel. The message's memory counts in `budget` while it has any such, once. */
+struct budget;
+void message_wait(struct budget *budget, struct broker_message *message);
+void message_wait_no_more(struct budget *budget, struct broker_message *message);
 /* What it takes in memory. */
 size_t message_size(const struct message_view *view);
 

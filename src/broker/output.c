@@ -1,6 +1,7 @@
 #include "broker/output.h"
 
 #include "base/assert.h"
+#include "broker/budget.h"
 #include "broker/message.h"
 
 #include <stdlib.h>
@@ -29,6 +30,7 @@ static struct output_chunk *chunk_new(struct output_pool *pool, enum chunk_kind 
         pool->count[kind]--;
         chunk->next = NULL;
         chunk->begin = chunk->end = 0;
+        budget_take(pool->waiting, chunk_size[kind]);
         return chunk;
     }
     size_t whole = kind == CHUNK_UNPOOLED ? sizeof *chunk + size : chunk_size[kind];
@@ -42,12 +44,18 @@ static struct output_chunk *chunk_new(struct output_pool *pool, enum chunk_kind 
         .capacity = whole - sizeof *chunk,
         .kind = kind,
     };
+    budget_take(pool->waiting, whole);
     return chunk;
 }
 
 static void chunk_free(struct output_pool *pool, struct output_chunk *chunk)
 {
-    message_release(chunk->message);
+    if (chunk->message != NULL) { /* its capacity is the message's memory */
+        message_wait_no_more(pool->waiting, chunk->message);
+        budget_give(pool->waiting, sizeof *chunk);
+    } else {
+        budget_give(pool->waiting, sizeof *chunk + chunk->capacity);
+    }
     if (chunk->kind == CHUNK_UNPOOLED || pool->count[chunk->kind] == chunk_kept[chunk->kind]) {
         free(chunk);
         return;
@@ -130,7 +138,8 @@ uint8_t *output_room_before(struct output_pool *pool, struct output *output, siz
         chunk_free(pool, reference);
         return NULL;
     }
-    reference->message = message_hold(message);
+    message_wait(pool->waiting, message);
+    reference->message = message;
     reference->p = message->view.payload.p;
     reference->capacity = message->view.payload.n;
     output->last->next = reference;

@@ -17,6 +17,7 @@ struct output {
 struct output_pool {
     struct output_chunk *free[2];
     uint32_t count[2];
+    struct budget *waiting; /* where the memory of what is not written counts */
 };
 
 void output_pool_close(struct output_pool *pool);

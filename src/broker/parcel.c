@@ -49,11 +49,15 @@ struct block {
 };
 
 struct broker_parcel {
+    max_align_t host_room; /* BROKER_PARCEL_HOST_BYTES of it are promised */
     unsigned from;
     uint64_t floor;
     size_t count; /* of items */
     struct block *first, *last;
 };
+
+_Static_assert(offsetof(struct broker_parcel, from) >= BROKER_PARCEL_HOST_BYTES,
+               "the host's room comes first");
 
 uint64_t parcel_other_shards(const struct broker *b)
 {

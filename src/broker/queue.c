@@ -69,20 +69,12 @@ struct delivery queue_pop(struct queue *queue)
     return first;
 }
 
-void queue_close(struct queue *queue)
+void queue_close(struct queue *queue, inflight_release release, void *context)
 {
     while (queue->count > 0) {
         struct delivery delivery = queue_pop(queue);
-        delivery_release(&delivery);
+        release(context, &delivery);
     }
     free(queue->ring);
     *queue = (struct queue){0};
-}
-
-void delivery_release(struct delivery *delivery)
-{
-    message_release(delivery->message);
-    subscription_ids_release(delivery->ids);
-    group_name_release(delivery->group);
-    *delivery = (struct delivery){0};
 }

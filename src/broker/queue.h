@@ -23,8 +23,6 @@ SEALMQ_MUST_CHECK int queue_push(struct queue *queue, const struct delivery *del
 const struct delivery *queue_first(const struct queue *queue);
 /* Takes the oldest out; what it holds is the caller's. */
 struct delivery queue_pop(struct queue *queue);
-void queue_close(struct queue *queue);
-/* Releases what a delivery holds. */
-void delivery_release(struct delivery *delivery);
+void queue_close(struct queue *queue, inflight_release release, void *context);
 
 #endif

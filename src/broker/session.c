@@ -41,10 +41,24 @@ struct session *session_find(const struct broker *b, struct bytes client_id)
     return NULL;
 }
 
+/* Whether there may be one more session, if need be in the place of an older one. */
+static bool make_room(struct broker *b)
+{
+    struct budget *in_all = &b->budgets.sessions;
+    budget_set(in_all, b->sessions.count);
+    if (!budget_has_room(in_all, 1, in_all->most) && b->limits.evicts_sessions &&
+        b->offline_oldest != NULL) {
+        STAT_ADD(b, sessions_evicted_total, 1);
+        session_end(b, b->offline_oldest);
+        budget_set(in_all, b->sessions.count);
+    }
+    return budget_has_room(in_all, 1, in_all->most);
+}
+
 int session_new(struct broker *b, struct bytes client_id, struct bytes user_name,
                 struct session **out)
 {
-    if (b->sessions.count >= b->limits.sessions || user_name.n > UINT16_MAX)
+    if (user_name.n > UINT16_MAX || !make_room(b))
         return SEALMQ_E_LIMIT;
     ASSERT(client_id.n <= CLIENT_ID_BYTES_MAX);
     struct session *s = calloc(1, sizeof *s + client_id.n + user_name.n);
@@ -70,6 +84,39 @@ int session_new(struct broker *b, struct bytes client_id, struct bytes user_name
     return 0;
 }
 
+static void leave_offline(struct broker *b, struct session *s)
+{
+    if (b->offline_oldest != s && s->offline_older == NULL)
+        return;
+    if (s->offline_older != NULL)
+        s->offline_older->offline_newer = s->offline_newer;
+    else
+        b->offline_oldest = s->offline_newer;
+    if (s->offline_newer != NULL)
+        s->offline_newer->offline_older = s->offline_older;
+    else
+        b->offline_newest = s->offline_older;
+    s->offline_older = s->offline_newer = NULL;
+}
+
+static void enter_offline(struct broker *b, struct session *s)
+{
+    leave_offline(b, s);
+    s->offline_older = b->offline_newest;
+    if (s->offline_older != NULL)
+        s->offline_older->offline_newer = s;
+    else
+        b->offline_oldest = s;
+    b->offline_newest = s;
+}
+
+void session_resume(struct broker *b, struct session *s)
+{
+    will_drop(b, s);
+    timer_clear(&b->timers, &s->timer);
+    leave_offline(b, s);
+}
+
 static void session_free(struct broker *b, struct session *s)
 {
     table_remove(&b->sessions, &s->by_id);
@@ -78,10 +125,11 @@ static void session_free(struct broker *b, struct session *s)
     STAT_SUB(b, inflight, s->inflight.count);
     STAT_SUB(b, queued, s->queue.count);
     STAT_SUB(b, queued_bytes, s->queue.live.bytes + s->queue.stored.bytes);
-    inflight_close(&s->inflight, delivery_release);
-    queue_close(&s->queue);
+    inflight_close(&s->inflight, delivery_release, &b->budgets.waiting_bytes);
+    queue_close(&s->queue, delivery_release, &b->budgets.waiting_bytes);
     packet_ids_close(&s->received);
-    message_release(s->will);
+    will_drop(b, s);
+    leave_offline(b, s);
     free(s);
 }
 
@@ -104,12 +152,13 @@ static void set_timer(struct broker *b, struct session *s)
 void session_detach(struct broker *b, struct session *s, bool will_is_wanted)
 {
     if (!will_is_wanted)
-        will_drop(s);
+        will_drop(b, s);
     if (s->expiry_s == 0) {
         session_end(b, s);
         return;
     }
     share_set_online(b, s, false);
+    enter_offline(b, s);
     s->expires_at_ms =
         s->expiry_s == UINT32_MAX ? TIMER_NEVER : b->now_ms + (uint64_t)s->expiry_s * 1000;
     if (s->will != NULL && s->will_delay_s == 0)

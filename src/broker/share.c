@@ -112,7 +112,7 @@ static enum served serve_connected(struct broker *b, struct publication *p, stru
             break;
         if (!may_read(b, member, p))
             continue;
-        if (deliver_is_ready(b, session_of(member), granted_qos(member, p)))
+        if (deliver_is_ready(b, session_of(member), granted_qos(member, p), message_size(&p->view)))
             return give(b, p, member);
         result = SERVED_FULL;
         if (waiting == NULL && can_queue(b, member, p))
@@ -221,10 +221,8 @@ void share_hand_over(struct broker *b, struct session *s)
             hand_over(b, &slot->delivery);
     }
     while (s->queue.count != 0) {
-        struct delivery delivery = queue_pop(&s->queue);
-        STAT_SUB(b, queued, 1);
-        STAT_SUB(b, queued_bytes, message_size(&delivery.message->view));
+        struct delivery delivery = deliver_take_first(b, s);
         hand_over(b, &delivery);
-        delivery_release(&delivery);
+        delivery_release(&b->budgets.waiting_bytes, &delivery);
     }
 }

@@ -39,6 +39,12 @@ enum broker_stat_kind {
       "QoS 1 and 2 messages sent to clients and not completed.")                                   \
     X(GAUGE, queued, "queued_messages", "", "Messages that wait in sessions.")                     \
     X(GAUGE, queued_bytes, "queued_bytes", "", "Size of the messages that wait in sessions.")      \
+    X(SAME, waiting_bytes, "waiting_bytes", "",                                                    \
+      "Memory of what is unsent, unacknowledged or queued, shared parts once.")                    \
+    X(COUNTER, sessions_evicted_total, "sessions_evicted_total", "",                               \
+      "Offline sessions that ended to make room for others.")                                      \
+    X(COUNTER, consumers_cut_off_total, "consumers_cut_off_total", "",                             \
+      "Connections ended because their client did not take its messages.")                         \
     X(COUNTER, packets_malformed_total, "packets_malformed_total", "",                             \
       "Packets that break the protocol's form.")                                                   \
     X(COUNTER, messages_in_qos0_total, "messages_received_total", "qos=\"0\"",                     \
@@ -61,6 +67,7 @@ enum broker_stat_kind {
     X(COUNTER, dropped_too_large_total, "messages_dropped_total", "cause=\"too_large\"", "")       \
     X(COUNTER, dropped_retained_full_total, "messages_dropped_total", "cause=\"retained_full\"",   \
       "")                                                                                          \
+    X(COUNTER, dropped_in_all_total, "messages_dropped_total", "cause=\"limit_in_all\"", "")       \
     X(COUNTER, dropped_memory_total, "messages_dropped_total", "cause=\"memory\"", "")             \
     X(COUNTER, messages_expired_total, "messages_expired_total", "",                               \
       "Messages not delivered because their expiry had passed.")                                   \

@@ -32,7 +32,10 @@ static uint8_t subscribe_one(struct broker *b, struct session *s, const struct m
     struct subtree_change change;
     if (subtree_subscribe(&b->subtree, &s->subscriber, f->filter, &options, &change) != 0)
         return MQTT_REASON_UNSPECIFIED_ERROR;
-    bool is_too_many = !change.existed && s->subscriber.count > b->limits.subscriptions;
+    struct budget *in_all = &b->budgets.subscriptions;
+    budget_set(in_all, b->subtree.count);
+    bool is_too_many = !change.existed && (s->subscriber.count > b->limits.subscriptions ||
+                                           !budget_has_room(in_all, 0, in_all->most));
     if (is_too_many || (change.is_boundary && announce(b, f->filter, true) != 0)) {
         subtree_unsubscribe(&b->subtree, &s->subscriber, f->filter, &change);
         return is_too_many ? MQTT_REASON_QUOTA_EXCEEDED : MQTT_REASON_UNSPECIFIED_ERROR;

@@ -6,6 +6,7 @@
  * reach subscribers, or be retained, around them. */
 #include "broker/broker_int.h"
 
+/* A will waits from the beginning. */
 int will_of_connect(struct broker *b, const struct mqtt_connect *connect, uint64_t origin,
                     struct broker_message **out, uint32_t *delay_s)
 {
@@ -33,14 +34,20 @@ int will_of_connect(struct broker *b, const struct mqtt_connect *connect, uint64
     will.view.expires_ms = expires ? (uint64_t)prop.number * 1000 : TIMER_NEVER;
     if (mqtt_props_find(connect->will_props, MQTT_PROP_WILL_DELAY, &prop))
         *delay_s = prop.number;
+    if (!waiting_has_room_to_queue(b, message_size(&will.view)))
+        return SEALMQ_E_LIMIT;
     error = publication_own(&will);
+    if (error == 0)
+        message_wait(&b->budgets.waiting_bytes, will.owned);
     *out = will.owned;
+    message_release(will.owned);
     return error;
 }
 
-void will_drop(struct session *s)
+void will_drop(struct broker *b, struct session *s)
 {
-    message_release(s->will);
+    if (s->will != NULL)
+        message_wait_no_more(&b->budgets.waiting_bytes, s->will);
     s->will = NULL;
     s->will_at_ms = TIMER_NEVER;
 }
@@ -57,7 +64,7 @@ void will_publish(struct broker *b, struct session *s)
     if (is_for_service ||
         !b->host.authorize(b->host.context, &subject, BROKER_WRITE, message->view.topic)) {
         STAT_ADD(b, publishes_denied_total, 1);
-        message_release(message);
+        message_wait_no_more(&b->budgets.waiting_bytes, message);
         return;
     }
     /* Nobody else has seen the message yet, so it can still be completed. */
@@ -65,7 +72,7 @@ void will_publish(struct broker *b, struct session *s)
         message->view.expires_ms += b->now_ms;
     struct publication publication;
     publication_of(message, &publication);
-    message_release(message);
+    message_wait_no_more(&b->budgets.waiting_bytes, message);
     bool has_receivers;
     int error = route_publication(b, &publication, &has_receivers);
     if (error == SEALMQ_E_LIMIT)

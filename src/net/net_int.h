@@ -69,12 +69,12 @@ enum net_item_kind {
     NET_ITEM_STOP
 };
 
-/* What comes through a worker's mailbox. */
+/* What comes through a worker's mailbox. In NET_ITEM_PARCELS it is the room at the head of the
+ * parcels, and ends before the union. */
 struct net_item {
     struct mailbox_item item;
     enum net_item_kind kind;
     union {
-        struct broker_parcel *parcels;
         struct {
             int fd;
             struct buf bytes;
@@ -133,6 +133,7 @@ struct net_server {
     struct net_worker *workers;
     unsigned worker_count;
     _Atomic uint64_t retained_counter;
+    struct broker_pools pools;
     _Atomic uint64_t accept_logged_ms;
     _Atomic size_t handshake_bytes; /* memory of unfinished CONNECTs */
     bool was_started;

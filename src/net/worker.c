@@ -75,6 +75,10 @@ static void worker_gather_dirty(struct net_worker *worker)
     }
 }
 
+_Static_assert(offsetof(struct net_item, kind) + sizeof(enum net_item_kind) <=
+                   BROKER_PARCEL_HOST_BYTES,
+               "what comes before the union fits at the head of a parcel");
+
 static void worker_post_parcels(struct net_worker *worker)
 {
     struct net_server *server = worker->server;
@@ -84,15 +88,10 @@ static void worker_post_parcels(struct net_worker *worker)
         struct broker_parcel *parcels = broker_take_parcels(worker->broker, to);
         if (parcels == NULL)
             continue;
-        struct net_item *item = calloc(1, sizeof(*item));
-        if (item != NULL) {
-            item->kind = NET_ITEM_PARCELS;
-            item->parcels = parcels;
-        }
-        if (item == NULL || worker_post(&server->workers[to], item) != 0) {
-            broker_parcels_free(parcels);
-            free(item);
-        }
+        struct net_item *item = (struct net_item *)(void *)parcels;
+        item->kind = NET_ITEM_PARCELS;
+        if (worker_post(&server->workers[to], item) != 0)
+            broker_parcels_free(parcels); /* that worker has stopped */
     }
 }
 
@@ -229,12 +228,18 @@ static void worker_adopt(struct net_worker *worker, struct net_item *item)
     connection_serve(c);
 }
 
+static struct broker_parcel *parcels_of(struct net_item *item)
+{
+    return (struct broker_parcel *)(void *)item;
+}
+
+/* Frees the item. */
 static void worker_take(struct net_worker *worker, struct net_item *item)
 {
     switch (item->kind) {
     case NET_ITEM_PARCELS:
-        broker_deliver_parcels(worker->broker, item->parcels, uv_now(&worker->loop));
-        break;
+        broker_deliver_parcels(worker->broker, parcels_of(item), uv_now(&worker->loop));
+        return; /* the item was part of them */
     case NET_ITEM_SOCKET:
         worker_adopt(worker, item);
         break;
@@ -248,6 +253,7 @@ static void worker_take(struct net_worker *worker, struct net_item *item)
         worker_begin_stop(worker, item->drain_ms);
         break;
     }
+    free(item);
 }
 
 /* Items are taken in the order of posting; what one of them posts is for the next time. */
@@ -257,7 +263,6 @@ static void worker_take_all(struct net_worker *worker, struct mailbox_item *all)
         struct net_item *item = (struct net_item *)all;
         all = all->next;
         worker_take(worker, item);
-        free(item);
     }
 }
 
@@ -275,10 +280,11 @@ static void worker_take_last(struct net_worker *worker, struct mailbox_item *all
         struct net_item *item = (struct net_item *)all;
         all = all->next;
         if (item->kind == NET_ITEM_PARCELS)
-            broker_parcels_free(item->parcels);
+            broker_parcels_free(parcels_of(item));
         else if (item->kind != NET_ITEM_CALL || worker->start_error == 0)
             worker_take(worker, item);
-        free(item);
+        else
+            free(item);
     }
 }
 
@@ -408,6 +414,7 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
         .shards = server->worker_count,
         .retained_counter = &server->retained_counter,
         .seed = random_u64(),
+        .pools = &server->pools,
     };
     return broker_new(&options, &worker->broker);
 }

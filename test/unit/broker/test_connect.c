@@ -319,8 +319,16 @@ static void connections_and_sessions_have_limits(void **state)
     assert_int_equal(client_connect(&b, &w, &connect).reason, MQTT_REASON_QUOTA_EXCEEDED);
     client_close(&b);
     client_open(&b, &w, 0, MQTT_V5);
-    struct broker_conn conn;
+    /* Some above the limit are told so, the others are not even opened. */
+    assert_int_equal(client_connect(&c, &w, &connect).reason, MQTT_REASON_QUOTA_EXCEEDED);
+    client_expect_closed(&c);
+    client_close(&c);
+    struct broker_conn refused[64], conn;
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(broker_open(w.shard[0], NULL, "x", w.now_ms, &refused[i]), 0);
     assert_int_equal(broker_open(w.shard[0], NULL, "x", w.now_ms, &conn), SEALMQ_E_LIMIT);
+    for (unsigned i = 0; i < 64; i++)
+        broker_closed(w.shard[0], refused[i], w.now_ms);
     client_close(&b);
     client_close(&a);
     client_join(&c, &w, MQTT_V5, "c");

@@ -20,8 +20,9 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)(random_state >> 33) % below;
 }
 
-static void release(struct delivery *delivery)
+static void release(void *context, struct delivery *delivery)
 {
+    (void)context;
     *delivery = (struct delivery){0};
     released++;
 }
@@ -40,12 +41,12 @@ static void qos_1_is_done_by_puback(void **state)
     (void)state;
     struct inflight f = {0};
     uint16_t id = add(&f, 1);
-    assert_int_equal(inflight_pubrec(&f, id, false, release), SEALMQ_E_PROTOCOL);
-    assert_int_equal(inflight_pubcomp(&f, id, release), SEALMQ_E_PROTOCOL);
-    assert_int_equal(inflight_puback(&f, id, release), 0);
-    assert_int_equal(inflight_puback(&f, id, release), SEALMQ_E_NOTFOUND);
+    assert_int_equal(inflight_pubrec(&f, id, false, release, NULL), SEALMQ_E_PROTOCOL);
+    assert_int_equal(inflight_pubcomp(&f, id, release, NULL), SEALMQ_E_PROTOCOL);
+    assert_int_equal(inflight_puback(&f, id, release, NULL), 0);
+    assert_int_equal(inflight_puback(&f, id, release, NULL), SEALMQ_E_NOTFOUND);
     assert_int_equal(f.count, 0);
-    inflight_close(&f, release);
+    inflight_close(&f, release, NULL);
 }
 
 static void qos_2_is_done_by_pubrec_and_pubcomp(void **state)
@@ -53,18 +54,18 @@ static void qos_2_is_done_by_pubrec_and_pubcomp(void **state)
     (void)state;
     struct inflight f = {0};
     uint16_t id = add(&f, 2);
-    assert_int_equal(inflight_puback(&f, id, release), SEALMQ_E_PROTOCOL);
-    assert_int_equal(inflight_pubcomp(&f, id, release), SEALMQ_E_PROTOCOL);
-    assert_int_equal(inflight_pubrec(&f, id, false, release), 0);
-    assert_int_equal(inflight_pubrec(&f, id, false, release), 0);
-    assert_int_equal(inflight_pubrec(&f, id, true, release), SEALMQ_E_PROTOCOL);
-    assert_int_equal(inflight_puback(&f, id, release), SEALMQ_E_PROTOCOL);
-    assert_int_equal(inflight_pubcomp(&f, id, release), 0);
-    assert_int_equal(inflight_pubcomp(&f, id, release), SEALMQ_E_NOTFOUND);
+    assert_int_equal(inflight_puback(&f, id, release, NULL), SEALMQ_E_PROTOCOL);
+    assert_int_equal(inflight_pubcomp(&f, id, release, NULL), SEALMQ_E_PROTOCOL);
+    assert_int_equal(inflight_pubrec(&f, id, false, release, NULL), 0);
+    assert_int_equal(inflight_pubrec(&f, id, false, release, NULL), 0);
+    assert_int_equal(inflight_pubrec(&f, id, true, release, NULL), SEALMQ_E_PROTOCOL);
+    assert_int_equal(inflight_puback(&f, id, release, NULL), SEALMQ_E_PROTOCOL);
+    assert_int_equal(inflight_pubcomp(&f, id, release, NULL), 0);
+    assert_int_equal(inflight_pubcomp(&f, id, release, NULL), SEALMQ_E_NOTFOUND);
     id = add(&f, 2);
-    assert_int_equal(inflight_pubrec(&f, id, true, release), 0);
+    assert_int_equal(inflight_pubrec(&f, id, true, release, NULL), 0);
     assert_int_equal(f.count, 0);
-    inflight_close(&f, release);
+    inflight_close(&f, release, NULL);
 }
 
 static void all_65535_identifiers_can_be_in_use(void **state)
@@ -81,10 +82,10 @@ static void all_65535_identifiers_can_be_in_use(void **state)
     struct delivery delivery = {.qos = 1};
     uint16_t id;
     assert_int_equal(inflight_add(&f, &delivery, &id), SEALMQ_E_LIMIT);
-    assert_int_equal(inflight_puback(&f, 4711, release), 0);
+    assert_int_equal(inflight_puback(&f, 4711, release, NULL), 0);
     assert_int_equal(add(&f, 1), 4711);
     released = 0;
-    inflight_close(&f, release);
+    inflight_close(&f, release, NULL);
     assert_int_equal(released, 65535);
 }
 
@@ -109,7 +110,7 @@ static void order_of_sending_is_kept(void **state)
                     assert_int_equal(slot->packet_id, model[at]);
                     if (draw(4) == 0) {
                         size_t victim = draw((uint32_t)count);
-                        assert_int_equal(inflight_puback(&f, model[victim], release), 0);
+                        assert_int_equal(inflight_puback(&f, model[victim], release, NULL), 0);
                         memmove(&model[victim], &model[victim + 1],
                                 (count - victim - 1) * sizeof model[0]);
                         count--;
@@ -125,13 +126,13 @@ static void order_of_sending_is_kept(void **state)
                 model[count++] = add(&f, 1);
             } else {
                 size_t victim = draw(3) == 0 ? draw((uint32_t)count) : 0;
-                assert_int_equal(inflight_puback(&f, model[victim], release), 0);
+                assert_int_equal(inflight_puback(&f, model[victim], release, NULL), 0);
                 memmove(&model[victim], &model[victim + 1], (count - victim - 1) * sizeof model[0]);
                 count--;
             }
             assert_int_equal(f.count, count);
         }
-        inflight_close(&f, release);
+        inflight_close(&f, release, NULL);
     }
 }
 

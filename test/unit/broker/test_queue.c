@@ -18,6 +18,12 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)(random_state >> 33) % below;
 }
 
+static void release(void *context, struct delivery *delivery)
+{
+    (void)context;
+    message_release(delivery->message);
+}
+
 static void queue_keeps_its_order_and_its_sums(void **state)
 {
     (void)state;
@@ -42,14 +48,14 @@ static void queue_keeps_its_order_and_its_sums(void **state)
             qos0 -= d.qos == 0;
             live -= !d.is_stored;
             bytes -= message_size(&d.message->view);
-            delivery_release(&d);
+            message_release(d.message);
         }
         assert_int_equal(q.count, pushed - popped);
         assert_int_equal(q.qos0_count, qos0);
         assert_int_equal(q.live.count, live);
         assert_int_equal(q.live.bytes + q.stored.bytes, bytes);
     }
-    queue_close(&q);
+    queue_close(&q, release, NULL);
 }
 
 static void tickets_leave_in_order_when_they_are_done(void **state)

@@ -25,6 +25,7 @@ struct world {
     unsigned shards;
     uint64_t now_ms;
     _Atomic uint64_t retained_counter;
+    struct broker_pools pools;
     struct broker_limits limits;
     bool holds_parcels; /* world_turn leaves them where they are */
 
