@@ -78,11 +78,11 @@ fuzz:
 sim: all
 	@$(BUILD)/src/cli/sealmq sim --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
+# ROWS=pattern,... chooses; QUICK=1 is one short round. Beside it: bench/run --idle N, --churn SECONDS.
 bench: all
-	@if [ -x bench/run ]; then bench/run $(BUILD)/src/cli/sealmq; else \
-	    echo "bench: nothing is measured yet. Response times, throughput and processor load under"; \
-	    echo "       load become meaningful, and get their programs in bench/, once the MQTT server"; \
-	    echo "       and the ledger are complete."; fi
+	@cmake --build $(BUILD) --target bench_programs
+	@bench/run $(BUILD)/src/cli/sealmq $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)') \
+	    --json $(BUILD)/bench.json
 
 # What is too long for every change: many seeds, long fuzzing, the tests over and over.
 soak:
@@ -108,7 +108,7 @@ help:
 	@echo "make coverage    the tests, with the lines that they reach"
 	@echo "make fuzz        each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make sim         SEEDS=$(SEEDS) simulated clusters from FIRST_SEED=$(FIRST_SEED)"
-	@echo "make bench       measurements"
+	@echo "make bench       measurements beside Mosquitto: ROWS='pairs-*,latency-*', QUICK=1"
 	@echo "make soak        hours: many seeds, long fuzzing, tests over and over"
 	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
 	@echo "make clean       removes build/"
