@@ -267,7 +267,8 @@ static void replace_one(struct crowd *crowd)
 static void churn_for(struct crowd *crowd, double seconds)
 {
     const struct load_options *options = crowd->options;
-    uint64_t from = clock_ns(), done = 0;
+    crowd->loop.now_ns = clock_ns();
+    uint64_t from = crowd->loop.now_ns, done = 0;
     uint64_t end = from + (uint64_t)(seconds * 1e9);
     while (crowd->loop.now_ns < end) {
         uint64_t due = (uint64_t)((double)(crowd->loop.now_ns - from) * 1e-9 * options->rate);

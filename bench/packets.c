@@ -91,11 +91,16 @@ void send_disconnect(struct loop *loop, struct wire *wire)
     begin(loop, wire, 0xe0, 0, 0);
 }
 
+static uint16_t get_u16(const uint8_t *p)
+{
+    return (uint16_t)((unsigned)p[0] << 8 | p[1]);
+}
+
 bool read_id(const struct packet *packet, uint16_t *id)
 {
     if (packet->n < 2)
         return false;
-    *id = (uint16_t)(packet->body[0] << 8 | packet->body[1]);
+    *id = get_u16(packet->body);
     return true;
 }
 
@@ -110,7 +115,7 @@ bool read_publish(const struct packet *packet, struct publish *out, size_t *size
     if (packet->n < head + sizeof out->stamp)
         return false;
     const uint8_t *id = packet->body + 2 + topic_n;
-    out->id = id_n == 0 ? 0 : (uint16_t)(id[0] << 8 | id[1]);
+    out->id = id_n == 0 ? 0 : get_u16(id);
     memcpy(&out->stamp, packet->body + head, sizeof out->stamp);
     *size = packet->total - head;
     return out->stamp.magic == STAMP_MAGIC;
