@@ -24,8 +24,12 @@ static int take_version(struct decode *d, struct mqtt_connect *out)
      * they are told, in the form of the level below, that it is not spoken here. */
     out->version = (level & 0x7f) >= MQTT_V5 ? MQTT_V5 : MQTT_V311;
     d->is_v5 = out->version == MQTT_V5;
-    /* [MQTT-3.1.2-1], [MQTT-3.1.2-2] */
-    if (!bytes_equal(name, BYTES_LIT("MQTT")) || (level != MQTT_V311 && level != MQTT_V5)) {
+    bool is_mqtt = bytes_equal(name, BYTES_LIT("MQTT"));
+    /* [MQTT-3.1.2-1]. Another protocol has no use for an answer in 3.1.1 [MQTT-3.1.4-1]; but
+     * clients of 3.1, which had a name of its own, understand one. */
+    if (!is_mqtt && !d->is_v5 && !bytes_equal(name, BYTES_LIT("MQIsdp")))
+        return refuse_malformed(d);
+    if (!is_mqtt || (level != MQTT_V311 && level != MQTT_V5)) { /* [MQTT-3.1.2-2] */
         d->reason = MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION;
         return SEALMQ_E_VERSION;
     }

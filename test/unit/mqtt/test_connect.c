@@ -77,8 +77,7 @@ static void an_unknown_protocol_is_refused_in_the_nearest_version(void **state)
         {"s'MQIsdp' 03 02 003c s'me'", MQTT_V311}, {"s'MQTT' 03 02 003c s'me'", MQTT_V311},
         {"s'MQTT' 00 02 003c s'me'", MQTT_V311},   {"s'MQTT' 06 02 003c 00 s'me'", MQTT_V5},
         {"s'MQTT' ff 02 003c 00 s'me'", MQTT_V5},  {"s'MQTT' 84 02 003c s'me'", MQTT_V311},
-        {"s'mqtt' 04 02 003c s'me'", MQTT_V311},   {"s'MQTTX' 05 02 003c 00 s'me'", MQTT_V5},
-        {"0000 04 02 003c s'me'", MQTT_V311},      {"s'MQIsdp' 04", MQTT_V311},
+        {"s'MQTTX' 05 02 003c 00 s'me'", MQTT_V5}, {"s'MQIsdp' 04", MQTT_V311},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -87,6 +86,20 @@ static void an_unknown_protocol_is_refused_in_the_nearest_version(void **state)
         assert_int_equal(connect_error(cases[i].body, &reason, &version), SEALMQ_E_VERSION);
         assert_int_equal(reason, 0x84);
         assert_int_equal(version, cases[i].answer);
+    }
+}
+
+static void another_protocol_at_the_level_of_3_1_1_is_malformed(void **state)
+{
+    static const char *const names[] = {"s'mqtt' 04 02 003c s'me'", "0000 04 02 003c s'me'",
+                                        "s'MQTTX' 04", "s'HTTP' 00"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        uint8_t reason;
+        int version;
+        assert_int_equal(connect_error(names[i], &reason, &version), SEALMQ_E_PARSE);
+        assert_int_equal(reason, 0x81);
+        assert_int_equal(version, MQTT_V311);
     }
 }
 
@@ -236,6 +249,7 @@ int main(void)
         cmocka_unit_test(a_full_connect_is_read_in_both_versions),
         cmocka_unit_test(empty_user_names_and_passwords_are_still_present),
         cmocka_unit_test(an_unknown_protocol_is_refused_in_the_nearest_version),
+        cmocka_unit_test(another_protocol_at_the_level_of_3_1_1_is_malformed),
         cmocka_unit_test(a_refused_connect_says_in_which_version_to_answer),
         cmocka_unit_test(reserved_and_contradictory_flags_are_malformed),
         cmocka_unit_test(a_password_needs_a_user_name_in_311_only),
