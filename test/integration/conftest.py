@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'lib'))
+import mqtt_wire  # noqa: E402
 import sealmq_network  # noqa: E402
 import sealmq_testlib as lib  # noqa: E402
 
@@ -68,6 +69,29 @@ def connect(request):
         request.addfinalizer(client.close)
         return client
     return make
+
+
+@pytest.fixture(scope='module', params=[1, 2], ids=['one', 'two'])
+def shared_broker(request, tmp_path_factory):
+    """One `sealmq broker` for all tests of a module, with one worker and again with two:
+    (port, workers)."""
+    processes = lib.Processes(tmp_path_factory.mktemp('shared-broker'))
+    yield processes.broker('--workers', request.param)[1], request.param
+    processes.close()
+
+
+@pytest.fixture
+def server(shared_broker):
+    """The shared broker for packet by packet conversations (mqtt_wire.Server)."""
+    made = mqtt_wire.Server(*shared_broker)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[4, 5], ids=['3.1.1', '5.0'])
+def version(request):
+    """The protocol level of a conversation."""
+    return request.param
 
 
 @pytest.fixture(scope='module')
