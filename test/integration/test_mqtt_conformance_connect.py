@@ -1,11 +1,9 @@
 """MQTT 3.1.1 and 5.0, sections 3.1 and 3.2: CONNECT and CONNACK, rules that both versions share."""
-import struct
-
 import pytest
 
 import mqtt_wire as wire
 import sealmq_testlib as lib
-from mqtt_wire import ack, connect, ending, packet, properties, publish, subscribe, text, \
+from mqtt_wire import ack, connect, ending, packet, publish, subscribe, text, \
     unsubscribe
 
 
@@ -214,7 +212,7 @@ def test_a_session_survives_also_a_connection_that_breaks(server, version):
     peer = server.peer(version, client_id=name, clean=False, **kept(version))
     peer.subscribe(topic)
     peer.close()
-    lib.wait_until(lambda: pub.publish(topic, b'x', 1) is not None, 'an acknowledgement')
+    pub.publish(topic, b'x', 1)
     peer = server.peer(version, client_id=name, clean=False, **kept(version))
     assert peer.connack.session_present
     peer.take(topic, b'x')
@@ -316,6 +314,3 @@ def test_a_connack_has_only_bits_and_codes_that_are_defined(server, version):
     assert raw[0] == 0x20 and raw[2] == 0 and raw[3] == 0
     if version == 4:
         assert raw == b'\x20\x02\0\0'
-    known = {name for name, _ in wire.PROPERTIES.values()}
-    assert set(peer.connack.props) <= known
-    assert struct.unpack('!B', raw[2:3]) == (0,) and properties({}) == b'\0'
