@@ -287,6 +287,9 @@ static int retain(struct broker *b, struct publication *p)
         return SEALMQ_E_LIMIT;
     p->view.retained_order =
         atomic_fetch_add_explicit(b->retained_counter, 1, memory_order_relaxed) + 1;
+    /* What is routed for the first time is nobody else's yet; a will has its own bytes already. */
+    if (p->owned != NULL)
+        p->owned->view.retained_order = p->view.retained_order;
     int error = deletes && b->shards == 1 ? 0 : publication_own(p);
     return error != 0 ? error : retained_apply(&b->retained, p, b->shards > 1);
 }

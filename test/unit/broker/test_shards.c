@@ -140,6 +140,29 @@ static void retained_messages_converge_whatever_comes_first(void **state)
     }
 }
 
+static void a_retained_will_is_retained_on_every_shard(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a, c;
+    char id[32];
+    world_init(&w, SHARDS);
+    world_start(&w);
+    struct mqtt_connect connect = connect_as(MQTT_V311, id_on_shard(0, SHARDS, 1, id));
+    connect.has_will = connect.will_retain = true;
+    connect.will_topic = BYTES_LIT("will");
+    connect.will_payload = BYTES_LIT("gone");
+    (void)client_connect(&a, &w, &connect);
+    client_close(&a);
+    for (unsigned i = 0; i < SHARDS; i++) {
+        client_join(&c, &w, MQTT_V311, id_on_shard(i, SHARDS, 2, id));
+        client_subscribe(&c, "will", 0);
+        assert_true(client_expect_publish(&c, "will", "gone").retain);
+        client_close(&c);
+    }
+    world_close(&w);
+}
+
 static void subscriber_misses_no_retained_change(void **state)
 {
     (void)state;
@@ -284,6 +307,7 @@ int main(void)
         cmocka_unit_test(everyone_hears_everyone),
         cmocka_unit_test(messages_go_only_where_somebody_listens),
         cmocka_unit_test(retained_messages_converge_whatever_comes_first),
+        cmocka_unit_test(a_retained_will_is_retained_on_every_shard),
         cmocka_unit_test(subscriber_misses_no_retained_change),
         cmocka_unit_test(tombstones_go_when_nothing_older_can_come),
         cmocka_unit_test(expiry_leaves_no_tombstones_for_long),
