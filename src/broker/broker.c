@@ -37,6 +37,8 @@ int broker_new(const struct broker_options *options, struct broker **out)
     b->limits = options->limits;
     if (b->limits.topic_levels > TOPIC_LEVELS_MAX)
         b->limits.topic_levels = TOPIC_LEVELS_MAX;
+    if (b->limits.topic_aliases_sent > ALIASES_MAX)
+        b->limits.topic_aliases_sent = ALIASES_MAX;
     b->shard = options->shard;
     b->shards = options->shards;
     b->retained_counter = options->retained_counter;

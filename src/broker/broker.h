@@ -56,6 +56,7 @@ struct broker_limits {
     uint16_t inflight;            /* the same towards a client, unless it asks for less */
     uint64_t inflight_bytes;      /* the same in bytes; one message always goes */
     uint16_t topic_aliases;       /* a client may use */
+    uint16_t topic_aliases_sent;  /* to a client, of those that it allows; at most 64 count */
     uint32_t queued_messages;     /* waiting in one session */
     uint64_t queued_bytes;        /* the same in bytes */
     uint64_t queued_messages_all; /* waiting in all sessions */

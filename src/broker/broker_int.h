@@ -15,6 +15,7 @@
 #define SEALMQ_BROKER_BROKER_INT_H
 
 #include "base/assert.h"
+#include "broker/alias.h"
 #include "broker/broker.h"
 #include "broker/budget.h"
 #include "broker/group.h"
@@ -59,12 +60,14 @@ struct conn {
     uint64_t last_input_ms;
     struct tickets tickets;      /* PUBLISH packets that are not acknowledged */
     struct bytes *topic_aliases; /* limits.topic_aliases of them, or NULL; owned copies */
+    struct aliases *aliases;     /* towards the client; NULL: none yet */
     struct buf connect;          /* the CONNECT packet while it is authenticated */
     const char *end_words;
     uint32_t packet_bytes; /* largest packet the client takes */
     uint16_t unacked;      /* QoS 1 and 2 PUBLISH packets from the client, on this connection */
     uint16_t window;       /* the same towards the client, at most */
     uint16_t keep_alive_s;
+    uint16_t aliases_most; /* towards the client; 0: none */
     enum mqtt_version version;
     enum conn_state state;
     uint8_t end_reason;

@@ -129,6 +129,9 @@ static bool read_wishes(struct broker *b, struct conn *conn, struct connecting *
         case MQTT_PROP_MAXIMUM_PACKET_SIZE:
             conn->packet_bytes = min_u32(prop.number, conn->packet_bytes);
             break;
+        case MQTT_PROP_TOPIC_ALIAS_MAXIMUM:
+            conn->aliases_most = (uint16_t)min_u32(prop.number, b->limits.topic_aliases_sent);
+            break;
         case MQTT_PROP_REQUEST_PROBLEM_INFO:
             conn->no_problem_info = prop.number == 0;
             break;

@@ -282,6 +282,7 @@ static void conn_free(struct broker *b, struct conn *conn)
     output_close(&b->pool, &conn->output);
     tickets_close(&conn->tickets);
     free_aliases(b, conn);
+    aliases_free(conn->aliases);
     buf_wipe(&conn->connect);
     struct conn_slot *slot = &b->slots[conn->name.index];
     slot->conn = NULL;

@@ -6,6 +6,8 @@
  *     | fixed header | topic | packet id | properties: length, receiver's, message's | payload |
  *                                                                  copied, or by reference ^
  *
+ * A topic alias may stand for the topic (broker/alias.h).
+ *
  * What is slower than its messages come loses QoS 0 messages when its output is full; QoS 1 and 2
  * wait in the session's queue, and the newest is dropped and counted when the queue is full. */
 #include "broker/broker_int.h"
@@ -66,39 +68,78 @@ static uint8_t *put_own_props(uint8_t *to, const struct publication *p,
     return to;
 }
 
+/* What a PUBLISH packet holds and how long it gets, before it is written. */
+struct publish_layout {
+    struct bytes topic; /* empty when the alias stands for it */
+    struct alias alias;
+    size_t props_n;
+    size_t size;  /* behind the fixed header */
+    size_t whole; /* SIZE_MAX: longer than a packet can be */
+};
+
+static void lay_out(const struct conn *conn, const struct publication *p,
+                    const struct publish_head *head, const struct subscription_ids *ids,
+                    struct publish_layout *out)
+{
+    out->topic = out->alias.is_known ? bytes_of(NULL, 0) : p->view.topic;
+    out->props_n = 0;
+    out->size = 2 + out->topic.n + (head->qos != 0 ? 2 : 0) + p->view.payload.n;
+    out->whole = SIZE_MAX;
+    if (conn->version == MQTT_V5) {
+        out->props_n = own_props_size(p, ids) + p->view.props.n;
+        if (out->alias.number != 0)
+            out->props_n += 3;
+        if (out->props_n > MQTT_REMAINING_LENGTH_MAX)
+            return;
+        out->size += mqtt_varint_size((uint32_t)out->props_n) + out->props_n;
+    }
+    if (out->size <= MQTT_REMAINING_LENGTH_MAX)
+        out->whole = 1 + mqtt_varint_size((uint32_t)out->size) + out->size;
+}
+
+static struct alias choose_alias(const struct broker *b, struct conn *conn, struct publication *p)
+{
+    if (p->topic_hash == 0)
+        p->topic_hash = keyed_hash(&b->key, 1, p->view.topic);
+    return aliases_choose(&conn->aliases, conn->aliases_most, p->topic_hash, p->view.topic);
+}
+
 /* Writes one PUBLISH packet. SEALMQ_E_LIMIT: larger than the client takes; SEALMQ_E_NOMEM. Nothing
  * is written then. */
 static int send_publish(struct broker *b, struct conn *conn, struct publication *p,
                         const struct publish_head *head, const struct subscription_ids *ids)
 {
-    bool is_v5 = conn->version == MQTT_V5;
-    size_t own_n = is_v5 ? own_props_size(p, ids) : 0;
-    size_t props_n = is_v5 ? own_n + p->view.props.n : 0;
-    size_t size = 2 + p->view.topic.n + (head->qos != 0 ? 2 : 0) + p->view.payload.n;
-    if (is_v5 && props_n <= MQTT_REMAINING_LENGTH_MAX)
-        size += mqtt_varint_size((uint32_t)props_n) + props_n;
-    if (size > MQTT_REMAINING_LENGTH_MAX || props_n > MQTT_REMAINING_LENGTH_MAX)
-        return SEALMQ_E_LIMIT;
-    size_t whole = 1 + mqtt_varint_size((uint32_t)size) + size;
-    if (whole > conn->packet_bytes)
+    struct publish_layout l = {0};
+    if (conn->aliases_most != 0)
+        l.alias = choose_alias(b, conn, p);
+    lay_out(conn, p, head, ids, &l);
+    if (l.whole > conn->packet_bytes && l.alias.number != 0 && !l.alias.is_known) {
+        l.alias.number = 0; /* it is the new alias that makes it too long */
+        lay_out(conn, p, head, ids, &l);
+    }
+    if (l.whole > conn->packet_bytes)
         return SEALMQ_E_LIMIT;
 
     bool by_reference = p->view.payload.n >= PAYLOAD_BY_REFERENCE;
     if (by_reference && publication_own(p) != 0)
         return SEALMQ_E_NOMEM;
-    size_t room = by_reference ? whole - p->view.payload.n : whole;
+    size_t room = by_reference ? l.whole - p->view.payload.n : l.whole;
     uint8_t *to = by_reference ? output_room_before(&b->pool, &conn->output, room, p->owned)
                                : output_room(&b->pool, &conn->output, room);
     if (to == NULL)
         return SEALMQ_E_NOMEM;
     *to++ = (uint8_t)(MQTT_PUBLISH << 4 | head->dup << 3 | head->qos << 1 | head->retain);
-    to = put_varint(to, (uint32_t)size);
-    to = put_u16(to, (uint16_t)p->view.topic.n);
-    to = put_bytes(to, p->view.topic);
+    to = put_varint(to, (uint32_t)l.size);
+    to = put_u16(to, (uint16_t)l.topic.n);
+    to = put_bytes(to, l.topic);
     if (head->qos != 0)
         to = put_u16(to, head->packet_id);
-    if (is_v5) {
-        to = put_varint(to, (uint32_t)props_n);
+    if (conn->version == MQTT_V5) {
+        to = put_varint(to, (uint32_t)l.props_n);
+        if (l.alias.number != 0) {
+            *to++ = MQTT_PROP_TOPIC_ALIAS;
+            to = put_u16(to, l.alias.number);
+        }
         to = put_own_props(to, p, ids, b->now_ms);
         to = put_bytes(to, p->view.props);
     }
@@ -108,6 +149,8 @@ static int send_publish(struct broker *b, struct conn *conn, struct publication 
         (void)put_bytes(to, p->view.payload);
         output_commit(&conn->output, room);
     }
+    if (l.alias.number != 0)
+        aliases_sent(conn->aliases, l.alias.number);
     STAT_ADD_AT(b, packets_out, MQTT_PUBLISH, 1);
     STAT_ADD_AT(b, messages_out_qos0_total, head->qos, 1);
     STAT_ADD(b, payload_bytes_out_total, p->view.payload.n);

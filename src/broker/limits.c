@@ -18,6 +18,7 @@ void broker_limits_default(struct broker_limits *out)
         .inflight = 128,
         .inflight_bytes = 32 * MIB,
         .topic_aliases = 16,
+        .topic_aliases_sent = 16,
         .queued_messages = 10000,
         .queued_bytes = 64 * MIB,
         .queued_messages_all = 10000000,

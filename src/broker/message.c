@@ -38,7 +38,7 @@ int publication_own(struct publication *publication)
 
 void publication_of(struct broker_message *message, struct publication *out)
 {
-    *out = (struct publication){message->view, message_hold(message)};
+    *out = (struct publication){.view = message->view, .owned = message_hold(message)};
 }
 
 void publication_close(struct publication *publication)

@@ -30,6 +30,7 @@ struct broker_message {
 struct publication {
     struct message_view view;
     struct broker_message *owned; /* a reference, or NULL while borrowed */
+    uint64_t topic_hash;          /* 0: not asked for yet */
 };
 
 /* Subscription identifiers that go with a delivery; of one shard, so counted without atomics. */
