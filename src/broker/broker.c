@@ -101,11 +101,24 @@ void broker_leave(struct broker *b)
 {
     ASSERT(b->depth > 0);
     if (b->depth == 1) {
-        conn_detach_listed(b);
+        if (!b->is_visited)
+            conn_detach_listed(b);
         budgets_settle(b);
         show_gauges(b);
     }
     b->depth--;
+}
+
+void broker_visit_begin(struct broker *b)
+{
+    ASSERT(b->depth == 0);
+    b->is_visited = true;
+}
+
+bool broker_visit_end(struct broker *b)
+{
+    b->is_visited = false;
+    return b->ending_first != NULL || parcel_is_waiting(b);
 }
 
 uint64_t broker_deadline(const struct broker *b)

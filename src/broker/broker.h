@@ -129,7 +129,8 @@ enum broker_verdict {
     BROKER_DEFER, /* the service has it and will call broker_acknowledge() with *ticket */
 };
 
-/* The host's side. All are called on the shard's thread, from inside the calls below. authenticate
+/* The host's side. All are called on the shard's thread (authorize during a visit on the visitor's,
+ * see broker_visit_begin), from inside the calls below. authenticate
  * may call broker_authenticated; all but authorize may call broker_publish, broker_reply and
  * broker_acknowledge. They call no other function of this header but broker_conn_data and
  * broker_find. */
@@ -252,6 +253,16 @@ void broker_output_written(struct broker *broker, struct broker_conn conn, size_
 struct broker_parcel *broker_take_parcels(struct broker *broker, unsigned to);
 void broker_deliver_parcels(struct broker *broker, struct broker_parcel *parcels, uint64_t now_ms);
 void broker_parcels_free(struct broker_parcel *parcels);
+/* How many items it holds. */
+size_t broker_parcel_count(const struct broker_parcel *parcels);
+
+/* A visit: between the two calls another thread than the owner's may deliver parcels, take the
+ * dirty list and write output, if the host keeps the owner away meanwhile. Of the host's functions
+ * only authorize() is called then. */
+void broker_visit_begin(struct broker *broker);
+/* Whether something is left that the owner must do in a turn: parcels to be taken, connections that
+ * have ended. */
+bool broker_visit_end(struct broker *broker);
 
 /* What authorize() answers has changed: answers that were remembered are asked for again. */
 void broker_access_changed(struct broker *broker);

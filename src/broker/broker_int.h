@@ -156,6 +156,7 @@ struct broker {
     struct hash_key key;
     uint64_t now_ms;
     unsigned depth; /* of calls from the host and back */
+    bool is_visited;
 
     struct conn_slot *slots;
     uint32_t slot_count, slot_capacity, free_slot;
@@ -352,6 +353,8 @@ SEALMQ_MUST_CHECK int parcel_put_shared(struct broker *b, unsigned shard,
 SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter,
                                         struct group_count count);
 uint64_t parcel_other_shards(const struct broker *b);
+/* Whether another shard is to be sent something. */
+bool parcel_is_waiting(const struct broker *b);
 /* A retained message has expired here, as it does on all shards. */
 void parcel_retained_expired(struct broker *b, struct retained_node *node);
 void parcel_close(struct broker *b);

@@ -218,6 +218,21 @@ int parcel_put_filter(struct broker *b, struct bytes filter, struct group_count 
     return 0;
 }
 
+bool parcel_is_waiting(const struct broker *b)
+{
+    for (unsigned i = 0; i < b->shards; i++) {
+        const struct outbox *outbox = &b->outboxes[i];
+        if (outbox->owes_floor || (outbox->parcel != NULL && outbox->parcel->count != 0))
+            return true;
+    }
+    return false;
+}
+
+size_t broker_parcel_count(const struct broker_parcel *parcels)
+{
+    return parcels->count;
+}
+
 struct broker_parcel *broker_take_parcels(struct broker *b, unsigned to)
 {
     if (to >= b->shards || to == b->shard)

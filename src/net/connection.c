@@ -243,6 +243,7 @@ static void connection_discard(struct net_connection *c)
 static void on_socket(uv_poll_t *poll, int status, int events)
 {
     struct net_connection *c = poll->data;
+    worker_rise(c->worker);
     if (status < 0) { /* the loop has stopped watching; a read tells what it is */
         c->events = 0;
         c->is_blocked = false;
@@ -340,6 +341,29 @@ void connection_flush(struct net_connection *c)
     if (is_closing && c->phase == NET_SERVING)
         connection_set_phase(c, NET_ENDING, uv_now(&worker->loop) + NET_END_TIMEOUT_MS);
     connection_watch(c);
+}
+
+bool connection_flush_as_visitor(struct net_connection *c)
+{
+    struct broker *broker = c->worker->broker;
+    struct broker_piece pieces[NET_WRITE_PIECES];
+    bool is_closing = false;
+    size_t count, total = 0;
+    if (c->phase != NET_SERVING || !c->is_open || c->is_blocked || c->has_input_ended)
+        return false;
+    while ((count = broker_output(broker, c->name, pieces, NET_WRITE_PIECES, &is_closing)) != 0) {
+        size_t want = 0;
+        for (size_t i = 0; i < count; i++)
+            want += pieces[i].n;
+        ssize_t n = connection_send(c, pieces, count);
+        if (n > 0)
+            broker_output_written(broker, c->name, (size_t)n);
+        total += n > 0 ? (size_t)n : 0;
+        if (n < 0 || (size_t)n < want || total >= NET_WRITE_TURN_BYTES)
+            return false; /* the owner's next attempt finds what is wrong */
+    }
+    int events = connection_wants_input(c) ? UV_READABLE : 0;
+    return !is_closing && events == c->events && (c->rest.n == 0 || events == 0);
 }
 
 void connection_expire(struct net_worker *worker, uint64_t now_ms)

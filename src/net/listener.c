@@ -115,6 +115,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
     (void)events;
     struct net_worker *worker = poll->data;
+    worker_rise(worker);
     size_t i = (size_t)(poll - worker->listeners);
     if (status < 0) {
         accept_pause(worker, -status);

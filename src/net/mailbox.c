@@ -6,6 +6,7 @@ void mailbox_init(struct mailbox *mailbox, void (*wake)(void *context), void *co
 {
     *mailbox = (struct mailbox){.wake = wake, .context = context, .is_closed = true};
     mailbox->tail = &mailbox->first;
+    atomic_init(&mailbox->is_resting, true);
     ASSERT(pthread_mutex_init(&mailbox->lock, NULL) == 0);
 }
 
@@ -28,11 +29,11 @@ int mailbox_post(struct mailbox *mailbox, struct mailbox_item *item)
     item->next = NULL;
     pthread_mutex_lock(&mailbox->lock);
     if (!mailbox->is_closed) {
-        bool was_empty = mailbox->first == NULL;
         *mailbox->tail = item;
         mailbox->tail = &item->next;
         atomic_store(&mailbox->has_items, true);
-        if (was_empty)
+        /* Either we see that the reader rests, or it sees the item when it asks to. */
+        if (atomic_exchange(&mailbox->is_resting, false))
             mailbox->wake(mailbox->context);
         e = 0;
     }
@@ -40,9 +41,31 @@ int mailbox_post(struct mailbox *mailbox, struct mailbox_item *item)
     return e;
 }
 
+void mailbox_wake(struct mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    if (!mailbox->is_closed && atomic_exchange(&mailbox->is_resting, false))
+        mailbox->wake(mailbox->context);
+    pthread_mutex_unlock(&mailbox->lock);
+}
+
 bool mailbox_has_items(struct mailbox *mailbox)
 {
     return atomic_load(&mailbox->has_items);
+}
+
+bool mailbox_rest(struct mailbox *mailbox)
+{
+    atomic_store(&mailbox->is_resting, true);
+    if (!mailbox_has_items(mailbox))
+        return true;
+    atomic_store(&mailbox->is_resting, false);
+    return false;
+}
+
+void mailbox_rise(struct mailbox *mailbox)
+{
+    atomic_store(&mailbox->is_resting, false);
 }
 
 static struct mailbox_item *take_all(struct mailbox *mailbox)

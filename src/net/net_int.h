@@ -4,7 +4,9 @@
  * before the loop waits and after it has handled its events) parcels are posted to the other
  * workers and only then output is written. So a client that reads a SUBACK can rely on every other
  * worker having its subscription in the mailbox, which each drains before it gives its shard bytes
- * that it read later (broker/broker.h). */
+ * that it read later (broker/broker.h).
+ *
+ * While a worker sleeps in its loop, others may visit it: visit.c. */
 #ifndef SEALMQ_NET_NET_INT_H
 #define SEALMQ_NET_NET_INT_H
 
@@ -92,6 +94,10 @@ struct net_item {
 struct net_worker {
     struct net_server *server;
     unsigned index;
+    /* Whoever works with the shard and its connections holds this: the worker's own thread, but
+     * while it sleeps in its loop, or a visitor (visit.c). */
+    pthread_mutex_t lock;
+    bool is_awake; /* of the worker's own thread: it holds the lock */
     struct broker *broker;
     struct mailbox mailbox;
     void *app_context;
@@ -146,10 +152,20 @@ SEALMQ_MUST_CHECK int worker_init(struct net_worker *worker, struct net_server *
 void worker_close(struct net_worker *worker);
 SEALMQ_MUST_CHECK int worker_start(struct net_worker *worker);
 SEALMQ_MUST_CHECK int worker_post(struct net_worker *worker, struct net_item *item);
+/* First in everything that the loop calls while it looks at descriptors: keeps visitors away until
+ * the worker sleeps again. */
+void worker_rise(struct net_worker *worker);
+/* Makes the worker take a turn. From any thread. */
+void worker_wake(struct net_worker *worker);
 /* Takes in what waits in the mailbox. Never from inside the shard. */
 void worker_drain_mailbox(struct net_worker *worker);
 /* Lists the connection for connection_flush() at the end of the turn. */
 void worker_flush_later(struct net_worker *worker, struct net_connection *c);
+
+/* visit.c */
+/* Delivers parcels to a worker that sleeps, without waking it; false: they are still the caller's.
+ * `now_ms` is the caller's. */
+bool worker_visit(struct net_worker *worker, struct broker_parcel *parcels, uint64_t now_ms);
 
 /* listener.c */
 SEALMQ_MUST_CHECK int listener_bind(const struct net_listener *where, struct net_bound *out,
@@ -176,6 +192,9 @@ void connection_serve(struct net_connection *c);
 void connection_resume(struct net_connection *c);
 /* Writes what the shard has for it, and closes it when that is due. */
 void connection_flush(struct net_connection *c);
+/* The same for a visitor: true when all is written and nothing else is to be done. Leaves to the
+ * owner what concerns its loop. */
+bool connection_flush_as_visitor(struct net_connection *c);
 /* Closes the socket at once. The memory goes when the loop has closed the handle. */
 void connection_destroy(struct net_connection *c);
 /* The same, but leaves the socket open: it is the caller's. */

@@ -53,7 +53,8 @@ struct net_peer {
 #define NET_IDENTITY_MAX 1024
 
 /* What the program above does with connections and messages. `worker_context` is what worker_start
- * gave. All are called on the worker's thread. */
+ * gave. All are called on the worker's thread, but authorize: that may also be another worker's,
+ * while this one sleeps (net/visit.c), never two at a time. */
 struct net_app {
     void *context;
     /* Once on each worker's thread before it serves. May be NULL; then worker_context is context.

@@ -86,7 +86,7 @@ static void worker_post_parcels(struct net_worker *worker)
         if (to == worker->index)
             continue;
         struct broker_parcel *parcels = broker_take_parcels(worker->broker, to);
-        if (parcels == NULL)
+        if (parcels == NULL || worker_visit(&server->workers[to], parcels, uv_now(&worker->loop)))
             continue;
         struct net_item *item = (struct net_item *)(void *)parcels;
         item->kind = NET_ITEM_PARCELS;
@@ -153,6 +153,31 @@ static void worker_end_turn(struct net_worker *worker)
     worker_set_timer(worker);
 }
 
+/* --- sleeping and rising ------------------------------------------------------------------- */
+
+void worker_rise(struct net_worker *worker)
+{
+    if (worker->is_awake)
+        return;
+    mailbox_rise(&worker->mailbox);
+    pthread_mutex_lock(&worker->lock);
+    worker->is_awake = true;
+}
+
+/* Before the loop sleeps. What came meanwhile is taken once; under a storm the loop goes round
+ * without sleeping, so that sockets have their turn. */
+static void worker_rest(struct net_worker *worker)
+{
+    if (!mailbox_rest(&worker->mailbox)) {
+        worker_drain_mailbox(worker);
+        worker_end_turn(worker);
+        if (!mailbox_rest(&worker->mailbox))
+            uv_async_send(&worker->wake);
+    }
+    worker->is_awake = false;
+    pthread_mutex_unlock(&worker->lock);
+}
+
 /* --- the loop's callbacks ------------------------------------------------------------------ */
 
 static void on_timer(uv_timer_t *timer)
@@ -170,15 +195,18 @@ static void on_timer(uv_timer_t *timer)
 static void on_prepare(uv_prepare_t *prepare)
 {
     worker_end_turn(prepare->data);
+    worker_rest(prepare->data);
 }
 
 static void on_check(uv_check_t *check)
 {
+    worker_rise(check->data);
     worker_end_turn(check->data);
 }
 
 static void on_wake(uv_async_t *wake)
 {
+    worker_rise(wake->data);
     worker_drain_mailbox(wake->data);
 }
 
@@ -188,6 +216,11 @@ static void wake_worker(void *context)
 {
     struct net_worker *worker = context;
     uv_async_send(&worker->wake);
+}
+
+void worker_wake(struct net_worker *worker)
+{
+    mailbox_wake(&worker->mailbox);
 }
 
 int worker_post(struct net_worker *worker, struct net_item *item)
@@ -315,6 +348,7 @@ static void *worker_main(void *argument)
     pthread_setname_np(pthread_self(), name);
 
     uv_update_time(&worker->loop);
+    worker_rise(worker);
     worker->app_context = app->context;
     if (app->worker_start != NULL)
         worker->start_error = app->worker_start(app->context, worker, &worker->app_context);
@@ -323,6 +357,7 @@ static void *worker_main(void *argument)
     if (error == 0)
         uv_run(&worker->loop, UV_RUN_DEFAULT);
 
+    worker_rise(worker);
     worker->is_stopping = true;
     worker_destroy_connections(worker);
     worker_take_last(worker, mailbox_close(&worker->mailbox));
@@ -331,6 +366,8 @@ static void *worker_main(void *argument)
     worker_close_handles(worker);
     /* Ends when the handles are closed, ours and what the program above had on this loop. */
     uv_run(&worker->loop, UV_RUN_DEFAULT);
+    worker->is_awake = false;
+    pthread_mutex_unlock(&worker->lock);
     return NULL;
 }
 
@@ -397,6 +434,7 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
     worker->flush_tail = &worker->flush_first;
     worker->timer_due_ms = worker->accept_due_ms = UINT64_MAX;
     mailbox_init(&worker->mailbox, wake_worker, worker);
+    ASSERT(pthread_mutex_init(&worker->lock, NULL) == 0);
     ASSERT(uv_sem_init(&worker->started, 0) == 0);
     worker->buffer = malloc(NET_READ_BYTES);
     worker->listeners = calloc(server->listener_count, sizeof(*worker->listeners));
@@ -426,6 +464,7 @@ void worker_close(struct net_worker *worker)
     free(worker->buffer);
     free(worker->listeners);
     mailbox_destroy(&worker->mailbox);
+    pthread_mutex_destroy(&worker->lock);
     uv_sem_destroy(&worker->started);
 }
 
@@ -458,6 +497,7 @@ uv_loop_t *net_worker_loop(struct net_worker *worker)
 
 struct broker *net_worker_broker(struct net_worker *worker)
 {
+    worker_rise(worker);
     return worker->broker;
 }
 
@@ -478,5 +518,6 @@ const struct net_peer *net_worker_peer(struct net_worker *worker, struct broker_
 void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,
                               const struct broker_grant *grant)
 {
+    worker_rise(worker);
     broker_authenticated(worker->broker, conn, grant, uv_now(&worker->loop));
 }

@@ -61,19 +61,46 @@ static void items_come_out_in_the_order_of_posting(void **state)
     mailbox_destroy(&mailbox);
 }
 
-static void a_burst_wakes_the_reader_once(void **state)
+static void a_burst_wakes_a_resting_reader_once_and_a_busy_one_never(void **state)
 {
     (void)state;
     struct mailbox mailbox;
-    struct letter letters[3] = {0};
+    struct letter letters[4] = {0};
     open_mailbox(&mailbox);
     assert_int_equal(mailbox_post(&mailbox, &letters[0].item), 0);
     assert_int_equal(mailbox_post(&mailbox, &letters[1].item), 0);
     assert_int_equal(atomic_load(&wakes), 1);
     assert_non_null(mailbox_take(&mailbox));
     assert_int_equal(mailbox_post(&mailbox, &letters[2].item), 0);
+    assert_int_equal(atomic_load(&wakes), 1);
+    assert_false(mailbox_rest(&mailbox));
+    assert_ptr_equal(mailbox_take(&mailbox), &letters[2].item);
+    assert_true(mailbox_rest(&mailbox));
+    assert_int_equal(mailbox_post(&mailbox, &letters[3].item), 0);
     assert_int_equal(atomic_load(&wakes), 2);
-    assert_ptr_equal(mailbox_close(&mailbox), &letters[2].item);
+    assert_ptr_equal(mailbox_close(&mailbox), &letters[3].item);
+    mailbox_destroy(&mailbox);
+}
+
+static void a_reader_that_has_risen_is_not_woken(void **state)
+{
+    (void)state;
+    struct mailbox mailbox;
+    struct letter letter = {0};
+    open_mailbox(&mailbox);
+    assert_true(mailbox_rest(&mailbox));
+    mailbox_rise(&mailbox);
+    mailbox_wake(&mailbox);
+    assert_int_equal(mailbox_post(&mailbox, &letter.item), 0);
+    assert_int_equal(atomic_load(&wakes), 0);
+    assert_ptr_equal(mailbox_take(&mailbox), &letter.item);
+    assert_true(mailbox_rest(&mailbox));
+    mailbox_wake(&mailbox);
+    assert_int_equal(atomic_load(&wakes), 1);
+    assert_null(mailbox_close(&mailbox));
+    assert_true(mailbox_rest(&mailbox));
+    mailbox_wake(&mailbox);
+    assert_int_equal(atomic_load(&wakes), 1);
     mailbox_destroy(&mailbox);
 }
 
@@ -181,7 +208,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_come_out_in_the_order_of_posting),
-        cmocka_unit_test(a_burst_wakes_the_reader_once),
+        cmocka_unit_test(a_burst_wakes_a_resting_reader_once_and_a_busy_one_never),
+        cmocka_unit_test(a_reader_that_has_risen_is_not_woken),
         cmocka_unit_test(a_closed_mailbox_takes_nothing_and_wakes_nobody),
         cmocka_unit_test(many_threads_lose_nothing_and_keep_their_order),
         cmocka_unit_test(closing_under_fire_loses_only_what_it_refuses),
