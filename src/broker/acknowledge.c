@@ -127,6 +127,7 @@ void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type, const s
                                  &b->budgets.waiting_bytes);
         break;
     }
+    conn->taken_ms = b->now_ms;
     STAT_SUB(b, inflight, before - s->inflight.count);
     /* An unknown identifier may be an echo of an earlier connection; a known one in another state
      * is a client that has lost its way. */

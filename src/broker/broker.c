@@ -52,6 +52,8 @@ int broker_new(const struct broker_options *options, struct broker **out)
         error = retained_init(&b->retained, b->key, &b->timers);
     if (error == 0)
         error = route_cache_init(&b->routes);
+    if (error == 0)
+        error = pace_init(b);
     if (error != 0) {
         broker_free(b);
         return error;
@@ -77,6 +79,7 @@ void broker_free(struct broker *b)
     buf_close(&b->scratch);
     buf_close(&b->props);
     budgets_close(b);
+    pace_close(b);
     free(b->slots);
     free(b);
 }

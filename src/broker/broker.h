@@ -62,7 +62,13 @@ struct broker_limits {
     uint64_t queued_messages_all; /* waiting in all sessions */
     uint64_t waiting_bytes; /* in all: memory of what is unsent, unacknowledged or queued; a message
                                that many wait for counts once */
+    uint64_t passing_bytes; /* in all: on the way between shards; publishers are paused above */
     enum broker_overflow overflow;
+    uint64_t bytes_per_second;    /* from one client, which is slowed; 0: any */
+    uint32_t messages_per_second; /* PUBLISH packets from one client, which is slowed; 0: any */
+    uint32_t connects_per_second; /* of one client id; 0: any */
+    uint32_t slow_publishers_ms;  /* a receiver that is full slows those who publish to it for so
+                                     long  after it has last taken something; 0: never */
     bool evicts_sessions;  /* at `sessions`: end the one that is offline for longest, else refuse */
     uint64_t output_bytes; /* unsent of one connection: QoS 0 is dropped, QoS 1 and 2 wait */
     uint32_t retained_messages;    /* in all */
@@ -158,6 +164,7 @@ struct broker_host {
 /* What the shards of a server use of the limits "in all" (broker/budget.h). */
 struct broker_pools {
     _Atomic uint64_t connections, sessions, subscriptions, queued_messages, waiting_bytes;
+    _Atomic uint64_t passing_bytes;
 };
 
 struct broker_options {

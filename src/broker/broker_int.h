@@ -58,7 +58,10 @@ struct conn {
     struct output output;
     struct timer timer; /* connect timeout, then keep alive */
     uint64_t last_input_ms;
-    struct tickets tickets;      /* PUBLISH packets that are not acknowledged */
+    uint64_t taken_ms; /* when it last took something that it was slow to take */
+    uint64_t paused_until_ms;
+    uint64_t bytes_paid_us, messages_paid_us; /* see pace.c */
+    struct tickets tickets;                   /* PUBLISH packets that are not acknowledged */
     struct bytes *topic_aliases; /* limits.topic_aliases of them, or NULL; owned copies */
     struct aliases *aliases;     /* towards the client; NULL: none yet */
     struct buf connect;          /* the CONNECT packet while it is authenticated */
@@ -139,8 +142,18 @@ struct conn_slot {
 /* The limits "in all". What has a gauge or a count of its own is set from that. */
 struct budgets {
     struct budget connections, sessions, subscriptions, queued_messages, waiting_bytes;
+    struct budget passing_bytes;
     uint64_t overhead_bytes; /* in waiting_bytes: places in queues and windows */
 };
+
+/* Of the receivers of one publication: how full the fullest is that publishers should wait for, and
+ * whether there is one that has room. */
+struct pressure {
+    unsigned percent;
+    bool has_relief;
+};
+
+struct connect_slot;
 
 /* What waits for one other shard. */
 struct outbox {
@@ -166,6 +179,8 @@ struct broker {
     struct timers timers;
     struct broker_pools own_pools;
     struct budgets budgets;
+    struct pressure pressure;
+    struct connect_slot *connect_slots; /* NULL: no limit */
     struct table sessions;
     struct session *offline_oldest, *offline_newest;
     struct subtree subtree;
@@ -213,6 +228,22 @@ bool waiting_has_room_to_queue(const struct broker *b, size_t bytes);
 /* The same for what goes to a client whose unsent bytes are `unsent`; at QoS 0, a backlog may take
  * half. */
 bool waiting_has_room_to_send(const struct broker *b, uint8_t qos, uint64_t unsent);
+
+/* pace.c */
+SEALMQ_MUST_CHECK int pace_init(struct broker *b);
+void pace_close(struct broker *b);
+/* Reads nothing from the client for `ms` from now. */
+void pace_pause(struct broker *b, struct conn *conn, uint64_t ms);
+/* A packet of a connected client was handled. */
+void pace_input(struct broker *b, struct conn *conn, size_t bytes, bool is_publish);
+/* Around the deliveries of one publication: each receiver is looked at; then, for how long its
+ * publisher should pause. */
+void pace_begin(struct broker *b);
+void pace_see_receiver(struct broker *b, const struct session *s, bool was_sent);
+unsigned pace_pressure_ms(const struct broker *b);
+void pace_publisher(struct broker *b, struct broker_conn publisher, unsigned ms);
+/* Whether a client id may connect once more now. */
+bool pace_connect(struct broker *b, struct bytes client_id);
 
 /* connection.c */
 struct conn *conn_get(const struct broker *b, struct broker_conn name);

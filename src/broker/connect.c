@@ -323,7 +323,7 @@ static void attach(struct broker *b, struct conn *conn, struct session *s,
     STAT_ADD(b, sessions_online, 1);
     STAT_ADD(b, connects_accepted_total, 1);
     share_set_online(b, s, true);
-    conn->last_input_ms = b->now_ms;
+    conn->last_input_ms = conn->taken_ms = b->now_ms;
     if (conn->keep_alive_s != 0)
         timer_set(&b->timers, &conn->timer, b->now_ms + (uint64_t)conn->keep_alive_s * 1500);
     else
@@ -397,7 +397,10 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
         if (grant->role == BROKER_ROLE_APPLICANT)
             c.expiry_s = 0;
         c.packet_bytes = packet_bytes_max(b, grant->role);
-        if (is_held_against(b, c.client_id, grant))
+        if (!pace_connect(b, c.client_id))
+            refuse(b, conn, MQTT_REASON_CONNECTION_RATE_EXCEEDED,
+                   "this client id connects too often");
+        else if (is_held_against(b, c.client_id, grant))
             refuse(b, conn, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
                    "another client is connected with this id");
         else

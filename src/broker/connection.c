@@ -328,6 +328,12 @@ void conn_timer(struct broker *b, struct conn *conn)
         conn_end(b, conn, MQTT_REASON_MAXIMUM_CONNECT_TIME, "no CONNECT in time", CONN_SILENT);
         return;
     }
+    conn_unblock(b, conn); /* it may have been paused until now */
+    if (conn->keep_alive_s == 0) {
+        if (conn->paused_until_ms > b->now_ms)
+            timer_set(&b->timers, &conn->timer, conn->paused_until_ms);
+        return;
+    }
     /* Packets do not move the timer; it looks at the time of the last one when it fires. Input that
      * waits for us is no silence of the client. */
     uint64_t allowed_ms = (uint64_t)conn->keep_alive_s * 1500;
@@ -335,10 +341,13 @@ void conn_timer(struct broker *b, struct conn *conn)
                            (conn->output.bytes != 0 && !waiting_has_room_to_send(b, 1, 0));
     if (conn->is_input_blocked && !holds_itself_up)
         conn->last_input_ms = b->now_ms;
-    if (conn->last_input_ms + allowed_ms > b->now_ms)
-        timer_set(&b->timers, &conn->timer, conn->last_input_ms + allowed_ms);
-    else
+    uint64_t due_ms = conn->last_input_ms + allowed_ms;
+    if (due_ms > b->now_ms) {
+        bool is_paused = conn->paused_until_ms > b->now_ms && conn->paused_until_ms < due_ms;
+        timer_set(&b->timers, &conn->timer, is_paused ? conn->paused_until_ms : due_ms);
+    } else {
         conn_end(b, conn, MQTT_REASON_KEEP_ALIVE_TIMEOUT, "keep alive timeout", CONN_TELL);
+    }
 }
 
 bool broker_conn_wants_input(struct broker *b, struct broker_conn conn_name)
@@ -370,6 +379,8 @@ void broker_output_written(struct broker *b, struct broker_conn conn_name, size_
         return;
     broker_enter(b, 0);
     STAT_ADD(b, bytes_out_total, n);
+    if (conn->output.bytes > b->limits.output_bytes / 2)
+        conn->taken_ms = b->now_ms;
     output_written(&b->pool, &conn->output, n);
     if (conn->state == CONN_CONNECTED)
         deliver_waiting(b, conn->session);

@@ -322,7 +322,8 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
         STAT_ADD(b, messages_expired_total, 1);
         return true;
     }
-    if (deliver_is_ready(b, s, qos, message_size(&p->view))) {
+    bool is_ready = deliver_is_ready(b, s, qos, message_size(&p->view));
+    if (is_ready) {
         struct publish_head head = {.qos = 0, .retain = terms->retain};
         error = qos == 0 ? send_publish(b, s->conn, p, &head, terms->ids)
                          : send_inflight(b, s, p, terms);
@@ -332,12 +333,14 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
         error = enqueue(b, s, p, terms);
     } else if (is_online) {
         STAT_ADD(b, dropped_output_full_total, 1);
+        pace_see_receiver(b, s, false);
         return false;
     } else {
         return true; /* nobody there, and nothing promised */
     }
     if (error != 0)
         deliver_count_dropped(b, error);
+    pace_see_receiver(b, s, is_ready && error == 0);
     return error == 0;
 }
 

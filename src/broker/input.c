@@ -10,6 +10,8 @@ bool conn_is_open_for_input(const struct broker *b, const struct conn *conn)
     uint32_t most = b->limits.receive_maximum;
     if (conn->version == MQTT_V5)
         most *= 2;
+    if (conn->paused_until_ms > b->now_ms)
+        return false;
     /* While the server is full, answers go only to those who take them. */
     if (conn->output.bytes != 0 && !waiting_has_room_to_send(b, 1, 0))
         return false;
@@ -97,6 +99,7 @@ static void packet_input(struct broker *b, struct conn *conn, struct bytes bytes
     }
     conn->last_input_ms = b->now_ms;
     handle(b, conn, &packet);
+    pace_input(b, conn, bytes.n, packet.type == MQTT_PUBLISH);
 }
 
 /* What a stranger may make us hold for him is little, as it is before he has shown a token. */

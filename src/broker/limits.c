@@ -23,6 +23,8 @@ void broker_limits_default(struct broker_limits *out)
         .queued_bytes = 64 * MIB,
         .queued_messages_all = 10000000,
         .waiting_bytes = 1024 * MIB,
+        .passing_bytes = 64 * MIB,
+        .slow_publishers_ms = 1000,
         .output_bytes = 32 * MIB,
         .retained_messages = 1000000,
         .retained_bytes = 512 * MIB,
@@ -53,6 +55,8 @@ void budgets_init(struct broker *b, struct broker_pools *pools)
                 step_of(l->subscriptions_all, 1024, b->shards));
     budget_init(&in_all->queued_messages, &pools->queued_messages, l->queued_messages_all,
                 step_of(l->queued_messages_all, 1024, b->shards));
+    budget_init(&in_all->passing_bytes, &pools->passing_bytes, l->passing_bytes,
+                step_of(l->passing_bytes, 65536, b->shards));
     budget_init(&in_all->waiting_bytes, &pools->waiting_bytes, l->waiting_bytes,
                 step_of(l->waiting_bytes, MIB, b->shards));
 }
@@ -64,6 +68,7 @@ void budgets_close(struct broker *b)
     budget_close(&b->budgets.subscriptions);
     budget_close(&b->budgets.queued_messages);
     budget_close(&b->budgets.waiting_bytes);
+    budget_close(&b->budgets.passing_bytes);
 }
 
 void budgets_settle(struct broker *b)
@@ -80,6 +85,7 @@ void budgets_settle(struct broker *b)
     else if (overhead < in_all->overhead_bytes)
         budget_give(&in_all->waiting_bytes, in_all->overhead_bytes - overhead);
     in_all->overhead_bytes = overhead;
+    STAT_SET(b, passing_bytes, budget_sum(&in_all->passing_bytes));
     STAT_SET(b, waiting_bytes, budget_sum(&in_all->waiting_bytes));
 }
 

@@ -14,9 +14,10 @@ struct message_view {
     struct bytes topic;
     struct bytes props; /* those that are forwarded, without message expiry */
     struct bytes payload;
-    uint64_t expires_ms;     /* TIMER_NEVER: does not expire */
-    uint64_t origin;         /* number of the session that published it; 0: none */
-    uint64_t retained_order; /* of a retained message: the later wins */
+    uint64_t expires_ms;          /* TIMER_NEVER: does not expire */
+    uint64_t origin;              /* number of the session that published it; 0: none */
+    struct broker_conn publisher; /* to be paused by a shard that cannot follow; or none */
+    uint64_t retained_order;      /* of a retained message: the later wins */
     uint8_t qos;
     bool retain; /* as published */
 };

@@ -30,6 +30,7 @@ enum item_kind {
     ITEM_COPY,    /* struct message_view, and the bytes that it points to */
     ITEM_GROUP,   /* struct group_order: the next message is for the group, and for nobody else */
     ITEM_FILTER,  /* struct group_count, and the filter's text */
+    ITEM_PAUSE,   /* struct pause */
 };
 
 struct group_order {
@@ -42,6 +43,12 @@ struct item {
     uint32_t size; /* of what follows, without what fills it up to the next item */
 };
 
+/* To pause a client of the other shard. */
+struct pause {
+    struct broker_conn publisher;
+    unsigned ms;
+};
+
 struct block {
     struct block *next;
     size_t used, capacity; /* of `bytes` */
@@ -52,7 +59,8 @@ struct broker_parcel {
     max_align_t host_room; /* BROKER_PARCEL_HOST_BYTES of it are promised */
     unsigned from;
     uint64_t floor;
-    size_t count; /* of items */
+    size_t count;   /* of items */
+    uint64_t bytes; /* of them, in passing_bytes */
     struct block *first, *last;
 };
 
@@ -119,6 +127,12 @@ static int reserve_all(struct broker *b, uint64_t shards, size_t size)
     return error;
 }
 
+static void charge(struct broker *b, unsigned shard, size_t bytes)
+{
+    b->outboxes[shard].parcel->bytes += bytes;
+    budget_take(&b->budgets.passing_bytes, bytes);
+}
+
 /* Where to write what the item holds. */
 static void *put(struct broker *b, unsigned shard, enum item_kind kind, size_t size)
 {
@@ -129,6 +143,7 @@ static void *put(struct broker *b, unsigned shard, enum item_kind kind, size_t s
     *item = (struct item){kind, (uint32_t)size};
     block->used += item_space(size);
     b->outboxes[shard].parcel->count++;
+    charge(b, shard, item_space(size));
     return item + 1;
 }
 
@@ -180,6 +195,7 @@ void parcel_put_message(struct broker *b, uint64_t shards, const struct publicat
             put_copy(b, shard, &p->view);
         } else {
             struct broker_message *message = message_hold(p->owned);
+            charge(b, shard, message_size(&message->view));
             memcpy(put(b, shard, ITEM_MESSAGE, sizeof message), &message, sizeof message);
         }
     }
@@ -328,7 +344,15 @@ void parcel_retained_expired(struct broker *b, struct retained_node *node)
         owe_floors(b);
 }
 
-static void receive_message(struct broker *b, struct publication *p)
+/* Without memory the publisher goes on, and more is lost to those who cannot follow. */
+static void put_pause(struct broker *b, unsigned to, struct broker_conn publisher, unsigned ms)
+{
+    struct pause pause = {publisher, ms};
+    if (ms != 0 && reserve(b, &b->outboxes[to], sizeof pause) == 0)
+        memcpy(put(b, to, ITEM_PAUSE, sizeof pause), &pause, sizeof pause);
+}
+
+static void receive_message(struct broker *b, unsigned from, struct publication *p)
 {
     const struct group_order *order = b->group_order;
     if (order != NULL) {
@@ -343,8 +367,11 @@ static void receive_message(struct broker *b, struct publication *p)
         if (p->view.payload.n == 0)
             owe_floors(b);
     }
+    pace_begin(b);
     if (route_local(b, p) != 0 || error != 0)
         STAT_ADD(b, dropped_memory_total, 1);
+    if (p->view.publisher.generation != 0)
+        put_pause(b, from, p->view.publisher, pace_pressure_ms(b));
     publication_close(p);
 }
 
@@ -370,20 +397,25 @@ static void receive_filter(struct broker *b, unsigned from, const struct item *i
 static void receive(struct broker *b, unsigned from, const struct item *item)
 {
     struct publication p = {0};
+    struct pause pause;
     switch (item->kind) {
     case ITEM_MESSAGE:
         publication_of(message_of(item), &p);
-        receive_message(b, &p);
+        receive_message(b, from, &p);
         break;
     case ITEM_COPY:
         p.view = *(const struct message_view *)(item + 1);
-        receive_message(b, &p);
+        receive_message(b, from, &p);
         break;
     case ITEM_GROUP:
         b->group_order = (const struct group_order *)(const void *)(item + 1);
         break;
     case ITEM_FILTER:
         receive_filter(b, from, item);
+        break;
+    case ITEM_PAUSE:
+        memcpy(&pause, item + 1, sizeof pause);
+        pace_publisher(b, pause.publisher, pause.ms);
         break;
     }
 }
@@ -403,6 +435,7 @@ void broker_deliver_parcels(struct broker *b, struct broker_parcel *parcels, uin
     broker_enter(b, now_ms);
     for_each_item(parcels, receive, b);
     raise_floor(b, parcels->from, parcels->floor);
+    budget_give(&b->budgets.passing_bytes, parcels->bytes);
     free_parcel(parcels);
     broker_leave(b);
 }

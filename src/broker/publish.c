@@ -131,6 +131,7 @@ static uint8_t route(struct broker *b, struct conn *conn, const struct mqtt_publ
                 .topic = topic,
                 .payload = publish->payload,
                 .origin = conn->session->number,
+                .publisher = conn->name,
                 .qos = publish->qos,
                 .retain = publish->retain,
             },
@@ -138,9 +139,11 @@ static uint8_t route(struct broker *b, struct conn *conn, const struct mqtt_publ
     bool has_receivers = false;
     int error = publish_forwarded_props(b, publish->props, &publication.view.props,
                                         &publication.view.expires_ms);
+    pace_begin(b);
     if (error == 0)
         error = route_publication(b, &publication, &has_receivers);
     publication_close(&publication);
+    pace_publisher(b, conn->name, pace_pressure_ms(b));
     if (error == 0)
         return has_receivers ? MQTT_REASON_SUCCESS : MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
     if (error == SEALMQ_E_LIMIT) {

@@ -304,6 +304,10 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
     /* A retained message goes to all shards, subscribers or not: each keeps it, and each delivers
      * it to those who have subscribed there before it came. */
     uint64_t shards = p->view.retain ? parcel_other_shards(b) : targets.shards;
+    /* Another shard may pause the publisher only where it is the only one with receivers. */
+    if (targets.count != 0 || targets.group_count != 0 ||
+        (targets.shards & (targets.shards - 1)) != 0 || p->view.retain)
+        p->view.publisher = (struct broker_conn){0};
     error = parcel_reserve(b, shards, p);
     if (error == 0 && p->view.retain)
         error = retain(b, p);

@@ -41,6 +41,11 @@ enum broker_stat_kind {
     X(GAUGE, queued_bytes, "queued_bytes", "", "Size of the messages that wait in sessions.")      \
     X(SAME, waiting_bytes, "waiting_bytes", "",                                                    \
       "Memory of what is unsent, unacknowledged or queued, shared parts once.")                    \
+    X(SAME, passing_bytes, "passing_bytes", "", "Memory of what is on its way between shards.")    \
+    X(COUNTER, inputs_paused_rate_total, "inputs_paused_total", "cause=\"rate\"",                  \
+      "Pauses in reading from a client.")                                                          \
+    X(COUNTER, inputs_paused_receivers_total, "inputs_paused_total", "cause=\"receivers\"", "")    \
+    X(COUNTER, inputs_paused_passing_total, "inputs_paused_total", "cause=\"shards\"", "")         \
     X(COUNTER, sessions_evicted_total, "sessions_evicted_total", "",                               \
       "Offline sessions that ended to make room for others.")                                      \
     X(COUNTER, consumers_cut_off_total, "consumers_cut_off_total", "",                             \

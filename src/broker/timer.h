@@ -39,6 +39,12 @@ void timers_release(struct timers *timers);
 void timer_set(struct timers *timers, struct timer *timer, uint64_t at_ms);
 void timer_clear(struct timers *timers, struct timer *timer);
 
+/* When it will be due; TIMER_NEVER when it is not set. */
+static inline uint64_t timer_time(const struct timers *timers, const struct timer *timer)
+{
+    return timer->position == 0 ? TIMER_NEVER : timers->heap[timer->position - 1].at_ms;
+}
+
 /* When the first timer is due; TIMER_NEVER when none is set. */
 uint64_t timers_deadline(const struct timers *timers);
 /* Clears and returns one timer that is due at `now_ms`; NULL when there is none. */

@@ -26,6 +26,7 @@ static void slow_client_loses_qos_0_and_its_qos_1_waits(void **state)
     world_init(&w, 1);
     w.limits.output_bytes = 10000;
     w.limits.inflight = 1000;
+    w.limits.slow_publishers_ms = 0;
     world_start(&w);
     client_join(&a, &w, MQTT_V5, "a");
     client_join(&b, &w, MQTT_V5, "b");

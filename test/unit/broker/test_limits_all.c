@@ -270,6 +270,7 @@ static void consumer_is_cut_off_when_the_policy_says_so(void **state)
     w.limits.queued_messages = 5;
     w.limits.inflight = 1;
     w.limits.overflow = BROKER_DISCONNECT;
+    w.limits.slow_publishers_ms = 0;
     world_start(&w);
     struct mqtt_connect connect = lasting("a");
     (void)client_connect(&a, &w, &connect);

@@ -32,6 +32,8 @@ static void every_count_is_summed_over_shards(void **state)
     sum.retained_bytes *= 2;
     assert_int_equal(sum.waiting_bytes, shard.waiting_bytes);
     sum.waiting_bytes *= 2;
+    assert_int_equal(sum.passing_bytes, shard.passing_bytes);
+    sum.passing_bytes *= 2;
     const uint64_t *sums = (const uint64_t *)(const void *)&sum;
     const size_t no_type_in = offsetof(struct broker_counts, packets_in) / sizeof(uint64_t);
     const size_t no_type_out = offsetof(struct broker_counts, packets_out) / sizeof(uint64_t);
