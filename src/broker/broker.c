@@ -62,6 +62,18 @@ int broker_new(const struct broker_options *options, struct broker **out)
     return 0;
 }
 
+void broker_change_limits(struct broker *b, const struct broker_limits *limits)
+{
+    const struct broker_limits old = b->limits;
+    b->limits = *limits;
+    b->limits.packet_bytes = old.packet_bytes;
+    b->limits.receive_maximum = old.receive_maximum;
+    b->limits.topic_aliases = old.topic_aliases;
+    b->limits.topic_levels = old.topic_levels;
+    ASSERT(b->limits.connections != 0 && b->limits.sessions != 0 && b->limits.inflight != 0 &&
+           b->limits.output_bytes != 0 && b->limits.topic_bytes != 0);
+}
+
 void broker_free(struct broker *b)
 {
     if (b == NULL)

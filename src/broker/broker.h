@@ -274,6 +274,11 @@ bool broker_visit_end(struct broker *broker);
 /* What authorize() answers has changed: answers that were remembered are asked for again. */
 void broker_access_changed(struct broker *broker);
 
+/* Other limits from here on, for what comes then: nobody is cut for having more. Those that clients
+ * were told or that memory is laid out by stay: packet_bytes, receive_maximum, topic_aliases,
+ * topic_levels. */
+void broker_change_limits(struct broker *broker, const struct broker_limits *limits);
+
 /* Counters since the start, and gauges (broker/stats.h). From any thread: each number is right, but
  * they need not be of the same moment while the shard works. */
 void broker_stats_get(const struct broker *broker, struct broker_stats *out);

@@ -4,13 +4,14 @@
  *   genesis: genesis.json
  *   key: broker-a.key
  *   data: data
- *   listeners:
+ *   listeners:                # as a plain server's (listener_config.h)
  *     - address: 127.0.0.1
  *       port: 1883
  *   passwords: passwords      # optional: log-in by password
  *   acl: acl                  # optional: without it, reading verified/# is allowed
- *   anonymous: false          # optional: log-in without a password; loopback listeners only
+ *   anonymous: no             # optional: log-in without a password; loopback listeners only
  *   workers: 2                # optional: I/O threads; one for each processor
+ *   limits, persistence, metrics, sys_interval: as a plain server's (broker_config.h)
  *   session_life: 86400       # optional: seconds a gateway's session key lives
  *   view_timeout: 1000        # optional: milliseconds without a block before the view changes
  */
@@ -19,23 +20,13 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "config/broker_config.h"
 #include "store/file.h"
-
-#define NODE_LISTENERS_MAX 8
-
-struct node_listener {
-    char *address;
-    uint16_t port;
-};
 
 struct node_config {
     char *id;
     char *genesis, *key, *data; /* as written */
-    struct node_listener *listeners;
-    unsigned listeners_count;
-    char *passwords, *acl; /* or NULL */
-    bool anonymous;
-    unsigned workers;
+    struct broker_config broker;
     uint32_t session_life;
     uint32_t view_timeout;
 };

@@ -1,5 +1,6 @@
 #include "config/yaml.h"
 
+#include "config/yaml_lines.h"
 #include "store/file.h"
 
 #include <stdarg.h>
@@ -51,6 +52,52 @@ static void yaml_log_line(cyaml_log_t level, void *context, const char *format, 
     log->text[log->n] = '\0';
 }
 
+/* The line that libcyaml's words are about; 0: it cannot be told. */
+static unsigned line_of_complaint(struct bytes text, const struct yaml_log *log)
+{
+    static const char unexpected[] = "Unexpected key: ";
+    unsigned line = yaml_line_of_damage(text);
+    const char *at = strstr(log->text, "(line: ");
+    if (line != 0)
+        return line;
+    if (at != NULL)
+        line = (unsigned)strtoul(at + strlen("(line: "), NULL, 10);
+    /* It names the place before a key that it does not know. */
+    const char *key = strstr(log->text, unexpected);
+    if (key != NULL) {
+        char name[128];
+        key += strlen(unexpected);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(key, ";"), key);
+        unsigned exact = yaml_line_of_key(text, name, line);
+        if (exact != 0)
+            line = exact;
+    }
+    return line;
+}
+
+int config_refuse(const struct config_source *source, const char *place, const char *format, ...)
+{
+    char words[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    if (source->path == NULL) {
+        snprintf(source->why, source->why_size, "%s", words);
+        return SEALMQ_E_CONFIG;
+    }
+    struct buf text = {0};
+    unsigned line = 0;
+    if (file_read(source->path, YAML_FILE_MAX, &text, NULL, 0) == 0)
+        line = yaml_line_of(buf_bytes(&text), place);
+    buf_close(&text);
+    if (line != 0)
+        snprintf(source->why, source->why_size, "%s:%u: %s", source->path, line, words);
+    else
+        snprintf(source->why, source->why_size, "%s: %s", source->path, words);
+    return SEALMQ_E_CONFIG;
+}
+
 int config_yaml_read(const char *path, const cyaml_schema_value_t *schema, void **out, char *why,
                      size_t why_size)
 {
@@ -70,14 +117,20 @@ int config_yaml_read(const char *path, const cyaml_schema_value_t *schema, void 
     };
     *out = NULL;
     cyaml_err_t result = cyaml_load_data(text.p, text.n, &config, schema, out, NULL);
-    buf_close(&text);
-    if (result == CYAML_OK && *out != NULL)
+    if (result == CYAML_OK && *out != NULL) {
+        buf_close(&text);
         return 0;
+    }
+    unsigned line = line_of_complaint(buf_bytes(&text), &log);
+    buf_close(&text);
     if (result == CYAML_ERR_OOM) {
         snprintf(why, why_size, "%s: out of memory", path);
         return SEALMQ_E_NOMEM;
     }
-    snprintf(why, why_size, "%s: %s%s%s", path,
+    char at[16] = "";
+    if (line != 0)
+        snprintf(at, sizeof at, ":%u", line);
+    snprintf(why, why_size, "%s%s: %s%s%s", path, at,
              result == CYAML_OK ? "empty" : cyaml_strerror(result), log.n != 0 ? ": " : "",
              log.text);
     return SEALMQ_E_CONFIG;

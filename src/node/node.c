@@ -1,6 +1,8 @@
 #include "node/node_int.h"
 
 #include "base/log.h"
+#include "serve/listeners.h"
+#include "serve/settings.h"
 #include "store/keyfile.h"
 #include "store/network_files.h"
 
@@ -9,7 +11,6 @@
 #include <time.h>
 
 #define COMPONENT             "node"
-#define ACL_FILE_MAX          (1024 * 1024)
 #define PASSWORDS_WAITING_MAX 64   /* for each worker; more clients are told to come later */
 #define STRANGERS_MAX         4096 /* ids that are no members, known to a worker */
 
@@ -48,64 +49,34 @@ void node_fail(void *context, int error)
         node->failed(node->failed_context);
 }
 
-/* ---- password and ACL files ---- */
+/* ---- passwords, ACL, certificates ---- */
 
-static int read_acl(const struct node *node, struct acl **out, char *why, size_t why_size)
+static int read_access(const struct node *node, struct rules **out, char *why, size_t why_size)
 {
-    if (node->config->acl == NULL)
-        return acl_default_new(ACL_DEFAULT_READ_VERIFIED, node->genesis.network, out);
-    char path[PATH_SIZE], words[128];
-    struct buf text = {0};
-    unsigned line = 0;
-    int error = file_beside(node->config_path, node->config->acl, path);
-    if (error == 0)
-        error = file_read(path, ACL_FILE_MAX, &text, why, why_size);
-    if (error == 0) {
-        error = acl_parse(buf_bytes(&text), node->genesis.network, out, &line, words, sizeof words);
-        if (error != 0)
-            snprintf(why, why_size, "%s:%u: %s", path, line, words);
-    }
-    buf_close(&text);
-    return error;
+    const struct rules_options options = {
+        .config = &node->config->broker,
+        .config_path = node->config_path,
+        .acl_default = ACL_DEFAULT_READ_VERIFIED,
+        .network = node->genesis.network,
+    };
+    return rules_load(&options, out, why, why_size);
 }
 
-static int read_passwords(const struct node *node, struct passwords **out, char *why,
-                          size_t why_size)
+static void take_access(struct node *node, struct rules *rules)
 {
-    *out = NULL;
-    if (node->config->passwords == NULL)
-        return 0;
-    char path[PATH_SIZE];
-    struct buf text = {0};
-    int error = file_beside(node->config_path, node->config->passwords, path);
-    if (error == 0)
-        error = file_read(path, PASSWORDS_FILE_MAX, &text, why, why_size);
-    if (error == 0)
-        error = passwords_parse(buf_bytes(&text), path, out, why, why_size);
-    buf_wipe(&text);
-    return error;
-}
-
-static int read_access(struct node *node, char *why, size_t why_size)
-{
-    struct acl *acl = NULL;
-    struct passwords *passwords = NULL;
-    int error = read_acl(node, &acl, why, why_size);
-    if (error == 0)
-        error = read_passwords(node, &passwords, why, why_size);
-    if (error != 0) {
-        acl_free(acl);
-        return error;
-    }
     pthread_rwlock_wrlock(&node->access_lock);
-    struct acl *old_acl = node->acl;
-    struct passwords *old_passwords = node->passwords;
-    node->acl = acl;
-    node->passwords = passwords;
+    struct rules *old = node->rules;
+    node->rules = rules;
     pthread_rwlock_unlock(&node->access_lock);
-    acl_free(old_acl);
-    passwords_unref(old_passwords);
-    return 0;
+    rules_unref(old);
+}
+
+struct rules *node_rules(struct node *node)
+{
+    pthread_rwlock_rdlock(&node->access_lock);
+    struct rules *rules = rules_ref(node->rules);
+    pthread_rwlock_unlock(&node->access_lock);
+    return rules;
 }
 
 /* On each worker: its shard asks again what it remembers of the old rules. */
@@ -118,16 +89,31 @@ static void on_access_changed(void *worker_context, void *arg)
 
 void node_reload(struct node *node)
 {
-    char why[512] = "";
-    int error = read_access(node, why, sizeof why);
+    char why[1024] = "";
+    struct rules *rules;
+    struct serve_listeners listeners = {0};
+    int error = read_access(node, &rules, why, sizeof why);
+    if (error == 0) {
+        error = serve_listeners_load(&node->config->broker, node->config_path, &listeners, why,
+                                     sizeof why);
+        if (error != 0)
+            rules_unref(rules);
+    }
     if (error != 0) {
-        log_error(COMPONENT, "the password and ACL files stay as they were: %s",
+        log_error(COMPONENT, "passwords, ACL and certificates stay as they were: %s",
                   why[0] != '\0' ? why : sealmq_error_text(error));
         return;
     }
+    take_access(node, rules);
+    for (unsigned i = 0; i < listeners.count; i++) {
+        if (listeners.at[i].tls != NULL &&
+            net_server_set_tls(node->server, i, listeners.at[i].tls) != 0)
+            log_error(COMPONENT, "listeners[%u] keeps its certificate", i);
+    }
+    serve_listeners_close(&listeners);
     for (unsigned i = 0; i < net_server_workers(node->server); i++) /* a stopped one needs none */
         (void)!net_worker_post(net_server_worker(node->server, i), on_access_changed, NULL);
-    log_info(COMPONENT, "password and ACL files were read again");
+    log_info(COMPONENT, "passwords, ACL and certificates were read again");
 }
 
 /* ---- workers ---- */
@@ -344,16 +330,8 @@ static int start_parts(struct node *node, bool vote_again, char *why, size_t why
 
 static int open_server(struct node *node, char *why, size_t why_size)
 {
-    struct net_listener listeners[NODE_LISTENERS_MAX];
-    for (unsigned i = 0; i < node->config->listeners_count; i++)
-        listeners[i] = (struct net_listener){
-            .address = node->config->listeners[i].address,
-            .port = node->config->listeners[i].port,
-        };
+    struct serve_listeners listeners;
     struct net_server_options options = {
-        .workers = node->config->workers,
-        .listeners = listeners,
-        .listener_count = node->config->listeners_count,
         .app =
             {
                 .context = node,
@@ -366,10 +344,20 @@ static int open_server(struct node *node, char *why, size_t why_size)
                 .disconnected = node_disconnected,
             },
     };
-    broker_limits_default(&options.limits);
+    const struct config_source source = {node->config_path, why, why_size};
+    int error = serve_settings(&node->config->broker, &source, &options);
+    if (error == 0)
+        error = serve_listeners_load(&node->config->broker, node->config_path, &listeners, why,
+                                     why_size);
+    if (error != 0)
+        return error;
+    options.listeners = listeners.at;
+    options.listener_count = listeners.count;
     if (options.limits.packet_bytes < NODE_PACKET_BYTES)
         options.limits.packet_bytes = NODE_PACKET_BYTES;
-    return net_server_new(&options, &node->server, why, why_size);
+    error = net_server_new(&options, &node->server, why, why_size);
+    serve_listeners_close(&listeners);
+    return error;
 }
 
 int node_new(const struct node_options *options, struct node **out, char *why, size_t why_size)
@@ -391,7 +379,7 @@ int node_new(const struct node_options *options, struct node **out, char *why, s
     if (error == 0)
         error = read_key(node, why, why_size);
     if (error == 0)
-        error = read_access(node, why, why_size);
+        error = read_access(node, &node->rules, why, why_size);
     if (error == 0)
         error = registry_new(&node->registry);
     if (error == 0) {
@@ -436,8 +424,7 @@ void node_free(struct node *node, unsigned drain_ms)
             worker_free(node->workers[i]);
     }
     registry_free(node->registry);
-    acl_free(node->acl);
-    passwords_unref(node->passwords);
+    rules_unref(node->rules);
     pthread_rwlock_destroy(&node->access_lock);
     sign_key_wipe(&node->key);
     node_config_free(node->config);

@@ -12,6 +12,7 @@
 #include "node/node.h"
 #include "node/refusals.h"
 #include "node/registry.h"
+#include "serve/rules.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,8 +36,7 @@ struct node {
 
     /* Replaced whole on reload; readers hold the lock while they ask. */
     pthread_rwlock_t access_lock;
-    struct acl *acl;
-    struct passwords *passwords; /* or NULL */
+    struct rules *rules;
 
     struct node_worker *workers[NODE_WORKERS_MAX];
 
@@ -64,6 +64,8 @@ struct node_worker {
 };
 
 int64_t node_wall_us(void);
+/* The rules in force: a reference of the caller's. From any thread. */
+struct rules *node_rules(struct node *node);
 
 /* For the log: as much of what a client named as is shown. The result is for "%.*s". */
 #define NODE_SHOWN_BYTES 256

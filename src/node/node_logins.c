@@ -51,22 +51,34 @@ static const char *token_words(int error)
 }
 
 /* Passwords are checked on another thread; the answer comes to node_password_checked. */
-static void ask_password(struct node_worker *worker, const struct broker_auth_request *request)
+/* Whoever shows no token: a certificate, a password, or nothing. */
+static void ask_rules(struct node_worker *worker, const struct broker_auth_request *request)
 {
-    struct node *node = worker->node;
-    pthread_rwlock_rdlock(&node->access_lock);
-    struct passwords *passwords = passwords_ref(node->passwords);
-    pthread_rwlock_unlock(&node->access_lock);
-    int error = SEALMQ_E_DENIED;
-    if (passwords != NULL)
-        error = password_checker_check(worker->checker, passwords, request->conn,
+    const struct net_peer *peer = net_worker_peer(worker->net, request->conn);
+    struct rules *rules = node_rules(worker->node);
+    struct rules_answer decided;
+    int error = 0;
+    if (peer == NULL) { /* it has gone meanwhile */
+        rules_unref(rules);
+        return;
+    }
+    rules_decide(rules, peer, request, NULL, 0, &decided);
+    switch (decided.verdict) {
+    case RULES_LET_IN:
+        answer(worker, request->conn, MQTT_REASON_SUCCESS, NULL, BROKER_ROLE_ORDINARY,
+               decided.user_name);
+        break;
+    case RULES_REFUSE:
+        refuse(worker, request, decided.reason, decided.words);
+        break;
+    case RULES_CHECK_PASSWORD:
+        error = password_checker_check(worker->checker, rules_passwords(rules), request->conn,
                                        request->user_name, request->password);
-    passwords_unref(passwords);
-    if (error == SEALMQ_E_DENIED)
-        refuse(worker, request, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
-               "this node has no password file; only tokens are taken");
-    else if (error != 0)
-        refuse(worker, request, MQTT_REASON_SERVER_BUSY, sealmq_error_text(error));
+        if (error != 0)
+            refuse(worker, request, MQTT_REASON_SERVER_BUSY, sealmq_error_text(error));
+        break;
+    }
+    rules_unref(rules);
 }
 
 void node_password_checked(void *worker_context, struct broker_conn conn, struct bytes name,
@@ -113,14 +125,7 @@ void node_authenticate(void *worker_context, const struct broker_auth_request *r
     case LOGIN_OTHER:
         break;
     }
-    if (request->has_user_name && request->has_password)
-        ask_password(worker, request);
-    else if (worker->node->config->anonymous)
-        answer(worker, request->conn, MQTT_REASON_SUCCESS, NULL, BROKER_ROLE_ORDINARY,
-               (struct bytes){0});
-    else
-        refuse(worker, request, MQTT_REASON_NOT_AUTHORIZED,
-               "no user name and password given; anonymous access is off");
+    ask_rules(worker, request);
 }
 
 static const char *role_name(enum broker_role role)
@@ -134,7 +139,7 @@ bool node_authorize(void *worker_context, const struct broker_subject *subject,
 {
     struct node_worker *worker = worker_context;
     pthread_rwlock_rdlock(&worker->node->access_lock);
-    bool is_allowed = acl_allows(worker->node->acl, subject, access, topic);
+    bool is_allowed = acl_allows(rules_acl(worker->node->rules), subject, access, topic);
     pthread_rwlock_unlock(&worker->node->access_lock);
     /* Reading is asked for each message of a broad subscription: no is nothing unusual there. */
     if (!is_allowed && access != BROKER_READ)

@@ -193,12 +193,12 @@ def test_sighup_reads_the_passwords_again_and_keeps_the_old_ones_when_they_are_b
     with pytest.raises(MqttError):
         MqttClient(node.port('a'), 'berta-1', 'berta', 'second')
     node.nodes['a'].signal(signal.SIGHUP)
-    node.wait_for_log('a', 'password and ACL files were read again')
+    node.wait_for_log('a', 'passwords, ACL and certificates were read again')
     MqttClient(node.port('a'), 'berta-1', 'berta', 'second').close()
 
     path.write_text('no colon in this line\n')
     node.nodes['a'].signal(signal.SIGHUP)
-    node.wait_for_log('a', r'the password and ACL files stay as they were: .*passwords:1: ')
+    node.wait_for_log('a', r'passwords, ACL and certificates stay as they were: .*passwords:1: ')
     MqttClient(node.port('a'), 'berta-1', 'berta', 'second').close()
 
     path.write_text(good)
@@ -418,7 +418,7 @@ def test_an_acl_file_decides_for_ordinary_clients_and_sighup_reads_it_again(tmp_
 
     acl.write_text(f'user {USER}\ntopic read verified/plant-b/#\n')
     network.nodes['a'].signal(signal.SIGHUP)
-    network.wait_for_log('a', 'password and ACL files were read again')
+    network.wait_for_log('a', 'passwords, ACL and certificates were read again')
     for gateway in gateways:
         assert gateway.report(2, [pygateway.reading()]).code == pygateway.OK
     assert reader.next_message().topic == 'verified/plant-b/gw1/RealTime'

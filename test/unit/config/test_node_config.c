@@ -44,13 +44,13 @@ static void what_must_be_there_is_enough(void **state)
     assert_string_equal(config->genesis, "genesis.json");
     assert_string_equal(config->key, "node.key");
     assert_string_equal(config->data, "data");
-    assert_int_equal(config->listeners_count, 1);
-    assert_string_equal(config->listeners[0].address, "127.0.0.1");
-    assert_int_equal(config->listeners[0].port, 1883);
-    assert_null(config->passwords);
-    assert_null(config->acl);
-    assert_false(config->anonymous);
-    assert_int_equal(config->workers, 0);
+    assert_int_equal(config->broker.listeners_count, 1);
+    assert_string_equal(config->broker.listeners[0].address, "127.0.0.1");
+    assert_int_equal(*config->broker.listeners[0].port, 1883);
+    assert_null(config->broker.passwords);
+    assert_null(config->broker.acl);
+    assert_int_equal(config->broker.anonymous, CONFIG_NO);
+    assert_int_equal(config->broker.workers, 0);
     assert_int_equal(config->session_life, 0);
     assert_int_equal(config->view_timeout, 0);
     node_config_free(config);
@@ -68,12 +68,12 @@ static void everything_can_be_said(void **state)
                                "session_life: 604800\nview_timeout: 600000\n",
                                &config, why),
                      0);
-    assert_int_equal(config->listeners_count, 2);
-    assert_string_equal(config->listeners[0].address, "::1");
-    assert_string_equal(config->passwords, "p");
-    assert_string_equal(config->acl, "a");
-    assert_true(config->anonymous);
-    assert_int_equal(config->workers, 16);
+    assert_int_equal(config->broker.listeners_count, 2);
+    assert_string_equal(config->broker.listeners[0].address, "::1");
+    assert_string_equal(config->broker.passwords, "p");
+    assert_string_equal(config->broker.acl, "a");
+    assert_int_equal(config->broker.anonymous, CONFIG_YES);
+    assert_int_equal(config->broker.workers, 16);
     assert_int_equal(config->session_life, 604800);
     assert_int_equal(config->view_timeout, 600000);
     node_config_free(config);
@@ -158,10 +158,10 @@ static void too_many_listeners_are_refused(void **state)
 {
     struct node_config *config;
     char text[1024] = LEAST, why[512];
-    for (int i = 1; i < NODE_LISTENERS_MAX; i++)
+    for (int i = 1; i < CONFIG_LISTENERS_MAX; i++)
         strcat(text, "  - {address: 127.0.0.1, port: 1}\n");
     assert_int_equal(read_text(state, text, &config, why), 0);
-    assert_int_equal(config->listeners_count, NODE_LISTENERS_MAX);
+    assert_int_equal(config->broker.listeners_count, CONFIG_LISTENERS_MAX);
     node_config_free(config);
     strcat(text, "  - {address: 127.0.0.1, port: 1}\n");
     assert_refused(state, text, "listeners");

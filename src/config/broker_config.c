@@ -1,0 +1,171 @@
+#include "config/broker_config.h"
+
+#include "base/id.h"
+#include "config/address.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AUDIENCE_MAX (NETWORK_MAX + 1 + ID_MAX)
+
+static const cyaml_strval_t durabilities[] = {
+    {"full", CONFIG_DURABLE_FULL},
+    {"lazy", CONFIG_DURABLE_LAZY},
+    {"none", CONFIG_DURABLE_NONE},
+};
+
+const cyaml_schema_field_t config_persistence_fields[] = {
+    CYAML_FIELD_STRING_PTR("folder", CYAML_FLAG_POINTER, struct config_persistence, folder, 1,
+                           PATH_SIZE - 1),
+    CYAML_FIELD_ENUM("durability", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+                     struct config_persistence, durability, durabilities,
+                     sizeof durabilities / sizeof durabilities[0]),
+    CYAML_FIELD_END,
+};
+
+const cyaml_schema_field_t config_metrics_fields[] = {
+    CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct config_metrics, address, 1, 64),
+    CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct config_metrics, port),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t token_fields[] = {
+    CYAML_FIELD_STRING_PTR("keys", CYAML_FLAG_POINTER, struct config_tokens, keys, 1,
+                           PATH_SIZE - 1),
+    CYAML_FIELD_STRING_PTR("audience", CYAML_FLAG_POINTER, struct config_tokens, audience, 1,
+                           AUDIENCE_MAX),
+    CYAML_FIELD_END,
+};
+
+/* So that the macro has a member to name. */
+struct file {
+    struct broker_config broker;
+};
+_Static_assert(offsetof(struct file, broker) == 0, "one is read as the other");
+
+static const cyaml_schema_field_t config_fields[] = {
+    BROKER_CONFIG_FIELDS(struct file, broker, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_MAPPING_PTR("tokens", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
+                            broker.tokens, token_fields),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t config_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, config_fields),
+};
+
+bool broker_config_has_way_in(const struct broker_config *config,
+                              const struct config_listener *listener)
+{
+    const struct config_tls *tls = listener->tls;
+    return (config->passwords != NULL && listener_config_takes(listener, CONFIG_PASSWORD)) ||
+           (config->tokens != NULL && listener_config_takes(listener, CONFIG_TOKEN)) ||
+           (tls != NULL && tls->identity != CONFIG_IDENTITY_NONE &&
+            listener_config_takes(listener, CONFIG_CERTIFICATE)) ||
+           (tls != NULL && tls->psk_file != NULL && listener_config_takes(listener, CONFIG_PSK));
+}
+
+bool broker_config_lets_anonymous_in(const struct broker_config *config,
+                                     const struct config_listener *listener)
+{
+    if (listener->anonymous != CONFIG_UNSAID)
+        return listener->anonymous == CONFIG_YES;
+    if (config->anonymous != CONFIG_UNSAID)
+        return config->anonymous == CONFIG_YES;
+    return listener_config_is_local(listener) && !broker_config_has_way_in(config, listener);
+}
+
+static int check_tokens(const struct config_tokens *tokens, const struct config_source *source)
+{
+    struct bytes network = bytes_str(tokens->audience), node = {0};
+    const char *colon = strchr(tokens->audience, ':');
+    if (colon != NULL) {
+        network.n = (size_t)(colon - tokens->audience);
+        node = bytes_str(colon + 1);
+    }
+    if (!network_name_is_valid(network) || !id_is_valid(node))
+        return config_refuse(source, "tokens.audience",
+                             "tokens.audience \"%s\" must be a network and an id, such as "
+                             "plant:broker/a: what tokens for this server are made for",
+                             tokens->audience);
+    return 0;
+}
+
+int broker_config_check(const struct broker_config *config, const struct config_source *source)
+{
+    int error = 0;
+    for (unsigned i = 0; error == 0 && i < config->listeners_count; i++)
+        error = listener_config_check(&config->listeners[i], i, source);
+    if (error == 0 && config->tokens != NULL)
+        error = check_tokens(config->tokens, source);
+    if (error != 0)
+        return error;
+    const struct config_metrics *metrics = config->metrics;
+    if (metrics != NULL && metrics->address != NULL && !address_is_numeric(metrics->address))
+        return config_refuse(source, "metrics.address",
+                             "metrics.address \"%s\" must be a numeric address, such as 127.0.0.1",
+                             metrics->address);
+    if (config->workers > CONFIG_WORKERS_MAX)
+        return config_refuse(source, "workers", "workers is %u, at most %d are possible",
+                             config->workers, CONFIG_WORKERS_MAX);
+    if (config->sys_interval != NULL && *config->sys_interval > CONFIG_SYS_INTERVAL_MAX)
+        return config_refuse(source, "sys_interval",
+                             "sys_interval is %u s, at most %d are possible (0: off)",
+                             *config->sys_interval, CONFIG_SYS_INTERVAL_MAX);
+    struct broker_limits limits;
+    broker_limits_default(&limits);
+    return broker_config_limits(config, source, &limits);
+}
+
+int broker_config_limits(const struct broker_config *config, const struct config_source *source,
+                         struct broker_limits *out)
+{
+    return limits_config_apply(&config->limits, source, out);
+}
+
+int broker_config_read(const char *path, struct broker_config **out, char *why, size_t why_size)
+{
+    struct broker_config *config = NULL;
+    const struct config_source source = {path, why, why_size};
+    int error = config_yaml_read(path, &config_schema, (void **)&config, why, why_size);
+    if (error != 0)
+        return error;
+    error = broker_config_check(config, &source);
+    if (error != 0) {
+        broker_config_free(config);
+        return error;
+    }
+    *out = config;
+    return 0;
+}
+
+int broker_config_new(struct broker_config **out)
+{
+    *out = calloc(1, sizeof **out);
+    return *out == NULL ? SEALMQ_E_NOMEM : 0;
+}
+
+int broker_config_add_listener(struct broker_config *config, const char *address, uint16_t port)
+{
+    if (config->listeners_count == CONFIG_LISTENERS_MAX)
+        return SEALMQ_E_LIMIT;
+    struct config_listener *listeners =
+        reallocarray(config->listeners, config->listeners_count + 1, sizeof *config->listeners);
+    if (listeners == NULL)
+        return SEALMQ_E_NOMEM;
+    config->listeners = listeners;
+    struct config_listener *listener = &listeners[config->listeners_count];
+    *listener = (struct config_listener){.address = strdup(address),
+                                         .port = malloc(sizeof *listener->port)};
+    config->listeners_count++; /* from here on, freeing the whole frees it */
+    if (listener->address == NULL || listener->port == NULL)
+        return SEALMQ_E_NOMEM;
+    *listener->port = port;
+    return 0;
+}
+
+void broker_config_free(struct broker_config *config)
+{
+    config_yaml_free(&config_schema, config);
+}

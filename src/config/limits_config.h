@@ -1,0 +1,51 @@
+/* The `limits:` of a configuration: one line here for each field of struct broker_limits that an
+ * operator may set, and nothing else is needed for it to be read, checked and shown. A field's name
+ * is its name in the file, its default is that of broker_limits_default. */
+#ifndef SEALMQ_CONFIG_LIMITS_CONFIG_H
+#define SEALMQ_CONFIG_LIMITS_CONFIG_H
+
+#include "broker/broker.h"
+#include "config/yaml.h"
+
+/* field, smallest, largest, LIVE: a reload changes it for running clients or FIXED: a restart does,
+ * unit, what it limits */
+#define LIMITS_CONFIG(X)                                                                           \
+    X(packet_bytes, 1024, MQTT_REMAINING_LENGTH_MAX, FIXED, "bytes", "largest packet taken")       \
+    X(connections, 1, 10000000, LIVE, "", "connections of one worker")                             \
+    X(sessions, 1, 100000000, LIVE, "", "sessions of one worker, connected or not")                \
+    X(subscriptions, 1, 10000000, LIVE, "", "subscriptions of one session")                        \
+    X(topic_levels, 1, 1000, FIXED, "", "levels of a topic or filter")                             \
+    X(topic_bytes, 1, UINT16_MAX, LIVE, "bytes", "length of a topic or filter")                    \
+    X(receive_maximum, 1, UINT16_MAX, FIXED, "", "QoS 1 and 2 messages a client may have open")    \
+    X(inflight, 1, UINT16_MAX, LIVE, "", "the same towards a client")                              \
+    X(topic_aliases, 0, UINT16_MAX, FIXED, "", "topic aliases a client may use")                   \
+    X(queued_messages, 0, UINT32_MAX, LIVE, "", "messages waiting in one session")                 \
+    X(queued_bytes, 0, INT64_MAX, LIVE, "bytes", "the same in bytes")                              \
+    X(output_bytes, 1024, INT64_MAX, LIVE, "bytes", "unsent bytes of one connection")              \
+    X(retained_messages, 0, UINT32_MAX, LIVE, "", "retained messages in all")                      \
+    X(retained_bytes, 0, INT64_MAX, LIVE, "bytes", "the same in bytes")                            \
+    X(session_expiry_max_s, 0, UINT32_MAX, LIVE, "seconds",                                        \
+      "longest life of a session left behind")                                                     \
+    X(keep_alive_max_s, 0, UINT16_MAX, LIVE, "seconds", "longest keep alive; 0: any")              \
+    X(connect_timeout_ms, 100, 600000, FIXED, "ms", "from opening to a whole CONNECT and log-in")
+
+/* NULL: not set */
+struct limits_config {
+#define X(field, least, most, when, unit, words) uint64_t *field;
+    LIMITS_CONFIG(X)
+#undef X
+};
+
+extern const cyaml_schema_field_t limits_config_fields[];
+
+/* Sets in `out` what is set. SEALMQ_E_CONFIG names the one that is out of range. */
+SEALMQ_MUST_CHECK int limits_config_apply(const struct limits_config *config,
+                                          const struct config_source *source,
+                                          struct broker_limits *out);
+/* NULL, or the name of one that is not the same and cannot change without a restart. */
+const char *limits_config_fixed_difference(const struct broker_limits *running,
+                                           const struct broker_limits *wanted);
+/* Appends `limits:` with all of them, as YAML. */
+void limits_config_print(const struct broker_limits *limits, struct buf *out);
+
+#endif

@@ -1,0 +1,136 @@
+/* The plain server's part on the workers: log-in, access, and the log of who comes and goes. */
+#include "serve/serve_int.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define CHECKS_WAITING_MAX 64  /* of one worker: a few seconds of Argon2id */
+#define SHOWN_BYTES        256 /* of what a client calls itself */
+
+static int shown(struct bytes words)
+{
+    return (int)(words.n < SHOWN_BYTES ? words.n : SHOWN_BYTES);
+}
+
+static void answer(struct station *station, struct broker_conn conn, uint8_t reason,
+                   const char *words, struct bytes user_name)
+{
+    struct broker_grant grant = {
+        .reason = reason,
+        .reason_string = words,
+        .role = BROKER_ROLE_ORDINARY,
+        .user_name = user_name,
+    };
+    net_worker_authenticated(station->worker, conn, &grant);
+}
+
+static void on_password_checked(void *context, struct broker_conn conn, struct bytes name,
+                                bool is_right)
+{
+    struct station *station = context;
+    if (is_right) {
+        answer(station, conn, MQTT_REASON_SUCCESS, NULL, name);
+    } else {
+        log_info(SERVE_LOG, "user '%.*s': wrong user name or password", shown(name),
+                 (const char *)name.p);
+        answer(station, conn, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, NULL, (struct bytes){0});
+    }
+}
+
+static void on_authenticate(void *worker_context, const struct broker_auth_request *request)
+{
+    struct station *station = worker_context;
+    struct rules *rules = station->rules;
+    struct rules_answer decided;
+    const struct net_peer *peer = net_worker_peer(station->worker, request->conn);
+    if (peer == NULL) /* it has gone meanwhile */
+        return;
+    rules_decide(rules, peer, request, station->serve->used_tokens, (int64_t)time(NULL), &decided);
+    switch (decided.verdict) {
+    case RULES_LET_IN:
+        answer(station, request->conn, MQTT_REASON_SUCCESS, NULL, decided.user_name);
+        return;
+    case RULES_REFUSE:
+        log_info(SERVE_LOG, "%s: refused '%.*s': %s", request->peer, shown(request->client_id),
+                 (const char *)request->client_id.p, decided.words);
+        answer(station, request->conn, decided.reason, decided.words, (struct bytes){0});
+        return;
+    case RULES_CHECK_PASSWORD:
+        break;
+    }
+    const struct bytes nothing = {0};
+    int e = password_checker_check(station->checker, rules_passwords(rules), request->conn,
+                                   request->user_name,
+                                   request->has_password ? request->password : nothing);
+    if (e != 0)
+        answer(station, request->conn, MQTT_REASON_SERVER_BUSY, NULL, nothing);
+}
+
+static bool on_authorize(void *worker_context, const struct broker_subject *subject,
+                         enum broker_access access, struct bytes topic)
+{
+    const struct station *station = worker_context;
+    return acl_allows(rules_acl(station->rules), subject, access, topic);
+}
+
+static void on_connected(void *worker_context, struct broker_conn conn,
+                         const struct broker_subject *subject, const char *peer)
+{
+    (void)worker_context;
+    (void)conn;
+    log_info(SERVE_LOG, "%.*s: connected from %s", shown(subject->client_id),
+             (const char *)subject->client_id.p, peer);
+}
+
+static void on_disconnected(void *worker_context, struct broker_conn conn,
+                            const struct broker_subject *subject, const char *peer, uint8_t reason,
+                            const char *words)
+{
+    (void)worker_context;
+    (void)conn;
+    log_info(SERVE_LOG, "%.*s: gone from %s: %s", shown(subject->client_id),
+             (const char *)subject->client_id.p, peer,
+             words != NULL ? words : mqtt_reason_text(reason));
+}
+
+static int on_worker_start(void *context, struct net_worker *worker, void **worker_context)
+{
+    struct serve *serve = context;
+    struct station *station = calloc(1, sizeof(*station));
+    if (station == NULL)
+        return SEALMQ_E_NOMEM;
+    int e = password_checker_new(net_worker_loop(worker), CHECKS_WAITING_MAX, on_password_checked,
+                                 station, &station->checker);
+    if (e != 0) {
+        free(station);
+        return e;
+    }
+    station->serve = serve;
+    station->worker = worker;
+    station->rules = rules_ref(serve->rules);
+    *worker_context = station;
+    return 0;
+}
+
+static void on_worker_stop(void *worker_context)
+{
+    struct station *station = worker_context;
+    password_checker_free(station->checker);
+    rules_unref(station->rules);
+    free(station);
+}
+
+void serve_app(struct serve *serve, struct net_app *out)
+{
+    *out = (struct net_app){
+        .context = serve,
+        .worker_start = on_worker_start,
+        .worker_stop = on_worker_stop,
+        .authenticate = on_authenticate,
+        .authorize = on_authorize,
+        .connected = on_connected,
+        .disconnected = on_disconnected,
+    };
+}
