@@ -69,9 +69,14 @@ void broker_change_limits(struct broker *b, const struct broker_limits *limits)
     b->limits.packet_bytes = old.packet_bytes;
     b->limits.receive_maximum = old.receive_maximum;
     b->limits.topic_aliases = old.topic_aliases;
+    b->limits.topic_aliases_sent = old.topic_aliases_sent;
     b->limits.topic_levels = old.topic_levels;
-    ASSERT(b->limits.connections != 0 && b->limits.sessions != 0 && b->limits.inflight != 0 &&
-           b->limits.output_bytes != 0 && b->limits.topic_bytes != 0);
+    b->limits.connections = old.connections;
+    b->limits.sessions = old.sessions;
+    b->limits.subscriptions_all = old.subscriptions_all;
+    b->limits.queued_messages_all = old.queued_messages_all;
+    b->limits.waiting_bytes = old.waiting_bytes;
+    ASSERT(b->limits.inflight != 0 && b->limits.output_bytes != 0 && b->limits.topic_bytes != 0);
 }
 
 void broker_free(struct broker *b)

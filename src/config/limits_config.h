@@ -1,6 +1,7 @@
 /* The `limits:` of a configuration: one line here for each field of struct broker_limits that an
  * operator may set, and nothing else is needed for it to be read, checked and shown. A field's name
- * is its name in the file, its default is that of broker_limits_default. */
+ * is its name in the file, its default is that of broker_limits_default. Besides, there are
+ * `overflow: drop_new`, drop_old or disconnect, and `evicts_sessions: no` or yes. */
 #ifndef SEALMQ_CONFIG_LIMITS_CONFIG_H
 #define SEALMQ_CONFIG_LIMITS_CONFIG_H
 
@@ -11,16 +12,21 @@
  * unit, what it limits */
 #define LIMITS_CONFIG(X)                                                                           \
     X(packet_bytes, 1024, MQTT_REMAINING_LENGTH_MAX, FIXED, "bytes", "largest packet taken")       \
-    X(connections, 1, 10000000, LIVE, "", "connections of one worker")                             \
-    X(sessions, 1, 100000000, LIVE, "", "sessions of one worker, connected or not")                \
+    X(connections, 1, 10000000, FIXED, "", "connections in all")                                   \
+    X(sessions, 1, 100000000, FIXED, "", "sessions in all, connected or not")                      \
+    X(subscriptions_all, 1, INT64_MAX, FIXED, "", "subscriptions in all")                          \
     X(subscriptions, 1, 10000000, LIVE, "", "subscriptions of one session")                        \
     X(topic_levels, 1, 1000, FIXED, "", "levels of a topic or filter")                             \
     X(topic_bytes, 1, UINT16_MAX, LIVE, "bytes", "length of a topic or filter")                    \
     X(receive_maximum, 1, UINT16_MAX, FIXED, "", "QoS 1 and 2 messages a client may have open")    \
     X(inflight, 1, UINT16_MAX, LIVE, "", "the same towards a client")                              \
+    X(inflight_bytes, 1, INT64_MAX, LIVE, "bytes", "the same in bytes; one message always goes")   \
     X(topic_aliases, 0, UINT16_MAX, FIXED, "", "topic aliases a client may use")                   \
+    X(topic_aliases_sent, 0, 64, FIXED, "", "topic aliases used towards a client")                 \
     X(queued_messages, 0, UINT32_MAX, LIVE, "", "messages waiting in one session")                 \
     X(queued_bytes, 0, INT64_MAX, LIVE, "bytes", "the same in bytes")                              \
+    X(queued_messages_all, 1, INT64_MAX, FIXED, "", "messages waiting in all sessions")            \
+    X(waiting_bytes, 1048576, INT64_MAX, FIXED, "bytes", "memory of all that waits for clients")   \
     X(output_bytes, 1024, INT64_MAX, LIVE, "bytes", "unsent bytes of one connection")              \
     X(retained_messages, 0, UINT32_MAX, LIVE, "", "retained messages in all")                      \
     X(retained_bytes, 0, INT64_MAX, LIVE, "bytes", "the same in bytes")                            \
@@ -34,6 +40,8 @@ struct limits_config {
 #define X(field, least, most, when, unit, words) uint64_t *field;
     LIMITS_CONFIG(X)
 #undef X
+    int overflow;        /* enum broker_overflow and 1; 0: not set */
+    int evicts_sessions; /* 1: no, 2: yes; 0: not set */
 };
 
 extern const cyaml_schema_field_t limits_config_fields[];

@@ -49,14 +49,14 @@ static int config_check(const struct node_config *config, const struct config_so
                              "id \"%s\" must be two words of letters, digits, _ and - with a slash "
                              "between, such as broker/a",
                              config->id);
+    if (config->broker.workers > WORKERS_MAX)
+        return config_refuse(source, "workers", "workers is %u, at most %d are possible",
+                             config->broker.workers, WORKERS_MAX);
     int error = broker_config_check(&config->broker, source);
     if (error == 0)
         error = check_anonymous(config, source);
     if (error != 0)
         return error;
-    if (config->broker.workers > WORKERS_MAX)
-        return config_refuse(source, "workers", "workers is %u, at most %d are possible",
-                             config->broker.workers, WORKERS_MAX);
     if (config->session_life != 0 && (config->session_life < 10 || config->session_life > 604800))
         return config_refuse(source, "session_life",
                              "session_life is %u s, it must be 10 to 604800", config->session_life);
