@@ -6,6 +6,12 @@
 static void send_ack(struct broker *b, struct conn *conn, enum mqtt_type type, uint16_t packet_id,
                      uint8_t reason)
 {
+    if (reason >= MQTT_REASON_UNSPECIFIED_ERROR && conn->version == MQTT_V5) {
+        struct mqtt_packet packet = {.type = type,
+                                     .ack = {.packet_id = packet_id, .reason = reason}};
+        (void)conn_send_words(b, conn, &packet, &packet.ack.props, mqtt_reason_text(reason));
+        return;
+    }
     bool has_reason = conn->version == MQTT_V5 && reason != MQTT_REASON_SUCCESS;
     size_t size = has_reason ? 5 : 4;
     uint8_t *to = output_room(&b->pool, &conn->output, size);

@@ -42,10 +42,11 @@ int broker_new(const struct broker_options *options, struct broker **out)
     b->shard = options->shard;
     b->shards = options->shards;
     b->retained_counter = options->retained_counter;
+    b->response_prefix = strdup(options->response_prefix == NULL ? "" : options->response_prefix);
     hash_key_from_seed(options->seed, &b->key);
     budgets_init(b, options->pools);
     b->pool.waiting = &b->budgets.waiting_bytes;
-    int error = table_init(&b->sessions);
+    int error = b->response_prefix == NULL ? SEALMQ_E_NOMEM : table_init(&b->sessions);
     if (error == 0)
         error = subtree_init(&b->subtree, b->key, b->shards);
     if (error == 0)
@@ -95,6 +96,8 @@ void broker_free(struct broker *b)
     timers_close(&b->timers);
     buf_close(&b->scratch);
     buf_close(&b->props);
+    buf_close(&b->answer_props);
+    free(b->response_prefix);
     budgets_close(b);
     pace_close(b);
     free(b->slots);

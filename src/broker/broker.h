@@ -102,7 +102,9 @@ struct broker_grant {
     uint8_t reason;            /* an mqtt_reason; MQTT_REASON_SUCCESS lets it in */
     const char *reason_string; /* for people, or NULL; copied */
     enum broker_role role;
-    struct bytes user_name; /* for the ACL; copied */
+    struct bytes user_name;       /* for the ACL; copied */
+    const char *server_reference; /* with USE_ANOTHER_SERVER and SERVER_MOVED, where to go (5.0
+                                     section 4.11), or NULL; borrowed */
 };
 
 enum broker_access { BROKER_READ, BROKER_WRITE, BROKER_SUBSCRIBE };
@@ -173,7 +175,9 @@ struct broker_options {
     unsigned shard, shards;             /* this one's index, and how many there are (1 to 64) */
     _Atomic uint64_t *retained_counter; /* one for all shards: orders retained messages */
     uint64_t seed;                      /* random: makes assigned client ids and hash keys */
-    struct broker_pools *pools; /* one for all shards, zero at first; NULL: this one's own */
+    const char *response_prefix; /* a client that asks is told to have its answers below this and
+                                    its id (5.0 section 3.2.2.3.14); NULL: nothing; copied */
+    struct broker_pools *pools;  /* one for all shards, zero at first; NULL: this one's own */
 };
 
 SEALMQ_MUST_CHECK int broker_new(const struct broker_options *options, struct broker **out);
@@ -232,6 +236,11 @@ SEALMQ_MUST_CHECK int broker_find(struct broker *broker, struct bytes client_id,
 /* Sends DISCONNECT (5.0) with the reason and closes. */
 void broker_disconnect(struct broker *broker, struct broker_conn conn, uint8_t reason,
                        const char *words, uint64_t now_ms);
+
+/* The same for USE_ANOTHER_SERVER and SERVER_MOVED: `reference` names the server to go to (5.0
+ * section 4.11), or is NULL. */
+void broker_disconnect_to(struct broker *broker, struct broker_conn conn, uint8_t reason,
+                          const char *words, const char *reference, uint64_t now_ms);
 
 /* Keep alive, expiry, will delays. Call at or after broker_deadline (UINT64_MAX: nothing due). */
 void broker_tick(struct broker *broker, uint64_t now_ms);

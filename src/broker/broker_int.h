@@ -192,6 +192,8 @@ struct broker {
     uint64_t shard_floors[SHARDS_MAX];     /* see parcel.c */
     struct buf scratch;                    /* for one packet or filter, never across a callback */
     struct buf props;                      /* for the properties that a message forwards */
+    struct buf answer_props;               /* for those of our own packets */
+    char *response_prefix;                 /* "": none */
     uint64_t next_session, next_assigned;
     _Atomic uint64_t counts[BROKER_COUNTS]; /* struct broker_counts, word by word */
 };
@@ -250,6 +252,11 @@ struct conn *conn_get(const struct broker *b, struct broker_conn name);
 void conn_mark_dirty(struct broker *b, struct conn *conn);
 /* Appends an encoded packet. False: no memory, and the connection is ending. */
 bool conn_send(struct broker *b, struct conn *conn, const struct mqtt_packet *packet);
+/* The same with a reason string, in 5.0, unless the packet gets too large for the client by it.
+ * *props are those of `packet`, and stand in b->answer_props or are empty. Packets other than
+ * CONNACK and DISCONNECT go without when the client has asked for that [MQTT-3.1.2-29]. */
+bool conn_send_words(struct broker *b, struct conn *conn, struct mqtt_packet *packet,
+                     struct mqtt_props *props, const char *words);
 bool conn_output_is_full(const struct broker *b, const struct conn *conn);
 /* May have been blocked: lists it if it can take input now. */
 void conn_unblock(struct broker *b, struct conn *conn);
@@ -258,6 +265,9 @@ void conn_unblock(struct broker *b, struct conn *conn);
 enum conn_tell { CONN_SILENT, CONN_TELL };
 void conn_end(struct broker *b, struct conn *conn, uint8_t reason, const char *words,
               enum conn_tell tell);
+/* The same with the name of another server for the client to go to, or NULL. */
+void conn_end_to(struct broker *b, struct conn *conn, uint8_t reason, const char *words,
+                 const char *reference, enum conn_tell tell);
 /* The second step for one connection, or for all that are listed. */
 void conn_detach(struct broker *b, struct conn *conn);
 void conn_detach_listed(struct broker *b);
@@ -301,6 +311,8 @@ void publish_input(struct broker *b, struct conn *conn, const struct mqtt_publis
 SEALMQ_MUST_CHECK int publish_forwarded_props(struct broker *b, struct mqtt_props in,
                                               struct bytes *props, uint64_t *expires_ms);
 bool publish_topic_is_within_limits(const struct broker *b, struct bytes topic);
+/* False when the properties call the payload UTF-8 and it is not (5.0 section 3.3.2.3.2). */
+bool publish_payload_is_as_said(struct mqtt_props props, struct bytes payload);
 
 /* acknowledge.c */
 void acknowledge(struct broker *b, struct conn *conn, uint8_t qos, uint16_t packet_id,

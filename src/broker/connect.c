@@ -49,7 +49,8 @@ static void count_refused(struct broker *b, uint8_t reason)
     }
 }
 
-static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words)
+static void refuse_to(struct broker *b, struct conn *conn, uint8_t reason, const char *words,
+                      const char *reference)
 {
     count_refused(b, reason);
     /* Only codes from 0x80 on refuse. */
@@ -58,13 +59,20 @@ static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const ch
     struct mqtt_packet packet = {.type = MQTT_CONNACK, .connack = {.reason = reason}};
     if (conn->version != MQTT_V5)
         packet.connack.reason = mqtt_connect_return_code(reason);
-    buf_reset(&b->props);
-    if (words != NULL)
-        mqtt_props_append_text(&b->props, MQTT_PROP_REASON_STRING, bytes_str(words));
-    if (buf_status(&b->props) == 0 && b->props.n + 16 <= conn->packet_bytes)
-        packet.connack.props.wire = buf_bytes(&b->props);
-    if (conn_send(b, conn, &packet))
+    buf_reset(&b->answer_props);
+    if (reference != NULL && strlen(reference) + 16 <= conn->packet_bytes)
+        mqtt_props_append_text(&b->answer_props, MQTT_PROP_SERVER_REFERENCE, bytes_str(reference));
+    if (buf_status(&b->answer_props) == 0)
+        packet.connack.props.wire = buf_bytes(&b->answer_props);
+    if (words == NULL)
+        words = mqtt_reason_text(reason);
+    if (conn_send_words(b, conn, &packet, &packet.connack.props, words))
         conn_end(b, conn, reason, "refused", CONN_SILENT);
+}
+
+static void refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words)
+{
+    refuse_to(b, conn, reason, words, NULL);
 }
 
 /* Answers a CONNECT that cannot be decoded, as far as its protocol has an answer. `version` is 0
@@ -174,7 +182,13 @@ static bool check_client_id(struct broker *b, struct conn *conn, struct connecti
 
 static bool check_will(struct broker *b, struct conn *conn, const struct mqtt_connect *connect)
 {
-    if (!connect->has_will || publish_topic_is_within_limits(b, connect->will_topic))
+    if (!connect->has_will)
+        return true;
+    if (!publish_payload_is_as_said(connect->will_props, connect->will_payload)) {
+        refuse(b, conn, MQTT_REASON_PAYLOAD_FORMAT_INVALID, "will payload is not UTF-8");
+        return false;
+    }
+    if (publish_topic_is_within_limits(b, connect->will_topic))
         return true;
     refuse(b, conn, MQTT_REASON_TOPIC_NAME_INVALID, "will topic over a limit");
     return false;
@@ -275,6 +289,22 @@ static bool is_held_against(const struct broker *b, struct bytes client_id,
            s->role != BROKER_ROLE_APPLICANT;
 }
 
+static void append_response_information(const struct broker *b, const struct connecting *c,
+                                        struct buf *props)
+{
+    struct mqtt_prop asked;
+    size_t n = strlen(b->response_prefix) + 1 + c->client_id.n;
+    if (b->response_prefix[0] == '\0' || n > UINT16_MAX ||
+        !mqtt_props_find(c->connect.props, MQTT_PROP_REQUEST_RESPONSE_INFO, &asked) ||
+        asked.number == 0)
+        return;
+    buf_append_u8(props, MQTT_PROP_RESPONSE_INFO);
+    buf_append_u16(props, (uint16_t)n);
+    buf_append_cstr(props, b->response_prefix);
+    buf_append_u8(props, '/');
+    buf_append_bytes(props, c->client_id);
+}
+
 /* Appends the properties of a CONNACK that lets the client in. */
 static void append_agreement(const struct broker *b, const struct conn *conn,
                              const struct connecting *c, struct buf *props)
@@ -290,6 +320,7 @@ static void append_agreement(const struct broker *b, const struct conn *conn,
         mqtt_props_append_number(props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, b->limits.topic_aliases);
     if (conn->keep_alive_s != c->connect.keep_alive_s)
         mqtt_props_append_number(props, MQTT_PROP_SERVER_KEEP_ALIVE, conn->keep_alive_s);
+    append_response_information(b, c, props);
 }
 
 static bool send_connack(struct broker *b, struct conn *conn, const struct connecting *c,
@@ -297,16 +328,14 @@ static bool send_connack(struct broker *b, struct conn *conn, const struct conne
 {
     struct mqtt_packet packet = {.type = MQTT_CONNACK,
                                  .connack = {.session_present = session_present}};
-    buf_reset(&b->props);
-    append_agreement(b, conn, c, &b->props);
-    if (words != NULL && b->props.n + strlen(words) + 16 <= conn->packet_bytes)
-        mqtt_props_append_text(&b->props, MQTT_PROP_REASON_STRING, bytes_str(words));
-    if (buf_status(&b->props) != 0) {
+    buf_reset(&b->answer_props);
+    append_agreement(b, conn, c, &b->answer_props);
+    if (buf_status(&b->answer_props) != 0) {
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_SILENT);
         return false;
     }
-    packet.connack.props.wire = buf_bytes(&b->props);
-    return conn_send(b, conn, &packet);
+    packet.connack.props.wire = buf_bytes(&b->answer_props);
+    return conn_send_words(b, conn, &packet, &packet.connack.props, words);
 }
 
 /* Makes the connection that of its session. */
@@ -386,7 +415,7 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
         return;
     broker_enter(b, now_ms);
     if (grant->reason != MQTT_REASON_SUCCESS) {
-        refuse(b, conn, grant->reason, grant->reason_string);
+        refuse_to(b, conn, grant->reason, grant->reason_string, grant->server_reference);
     } else {
         struct connecting c = {0};
         reread(conn, &c);

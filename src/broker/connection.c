@@ -170,21 +170,48 @@ bool conn_send(struct broker *b, struct conn *conn, const struct mqtt_packet *pa
     return false;
 }
 
-/* Best effort: a connection that ends does so also without a DISCONNECT packet. */
-static void send_disconnect(struct broker *b, struct conn *conn, uint8_t reason, const char *words)
+bool conn_send_words(struct broker *b, struct conn *conn, struct mqtt_packet *packet,
+                     struct mqtt_props *props, const char *words)
 {
-    for (int with_words = words != NULL && !conn->no_problem_info; with_words >= 0; with_words--) {
+    bool is_wanted = packet->type == MQTT_CONNACK || !conn->no_problem_info;
+    if (conn->version != MQTT_V5 || !is_wanted || words == NULL)
+        return conn_send(b, conn, packet);
+    if (props->wire.n == 0)
+        buf_reset(&b->answer_props);
+    size_t before = b->answer_props.n;
+    mqtt_props_append_text(&b->answer_props, MQTT_PROP_REASON_STRING, bytes_str(words));
+    props->wire = buf_bytes(&b->answer_props);
+    buf_reset(&b->scratch);
+    mqtt_encode(packet, conn->version, &b->scratch);
+    if (buf_status(&b->answer_props) != 0 || buf_status(&b->scratch) != 0 ||
+        b->scratch.n > conn->packet_bytes)
+        props->wire.n = before;
+    return conn_send(b, conn, packet);
+}
+
+/* Best effort: a connection that ends does so also without a DISCONNECT packet. What makes it too
+ * large for the client is left out, first the words, then the reference. */
+static void send_disconnect(struct broker *b, struct conn *conn, uint8_t reason, const char *words,
+                            const char *reference)
+{
+    if (conn->no_problem_info)
+        words = NULL;
+    for (int extras = 2; extras >= 0; extras--) {
         struct mqtt_packet packet = {.type = MQTT_DISCONNECT, .end = {.reason = reason}};
-        buf_reset(&b->props);
-        if (with_words)
-            mqtt_props_append_text(&b->props, MQTT_PROP_REASON_STRING, bytes_str(words));
-        packet.end.props.wire = buf_bytes(&b->props);
+        buf_reset(&b->answer_props);
+        if (extras >= 1 && reference != NULL)
+            mqtt_props_append_text(&b->answer_props, MQTT_PROP_SERVER_REFERENCE,
+                                   bytes_str(reference));
+        if (extras == 2 && words != NULL)
+            mqtt_props_append_text(&b->answer_props, MQTT_PROP_REASON_STRING, bytes_str(words));
+        packet.end.props.wire = buf_bytes(&b->answer_props);
         buf_reset(&b->scratch);
         mqtt_encode(&packet, conn->version, &b->scratch);
-        if (buf_status(&b->props) != 0 || buf_status(&b->scratch) != 0 ||
+        if (buf_status(&b->answer_props) != 0 || buf_status(&b->scratch) != 0 ||
             b->scratch.n > conn->packet_bytes)
             continue;
-        (void)append_output(b, conn, buf_bytes(&b->scratch));
+        if (append_output(b, conn, buf_bytes(&b->scratch)))
+            STAT_ADD_AT(b, packets_out, MQTT_DISCONNECT, 1);
         return;
     }
 }
@@ -192,14 +219,22 @@ static void send_disconnect(struct broker *b, struct conn *conn, uint8_t reason,
 void conn_end(struct broker *b, struct conn *conn, uint8_t reason, const char *words,
               enum conn_tell tell)
 {
+    conn_end_to(b, conn, reason, words, NULL, tell);
+}
+
+void conn_end_to(struct broker *b, struct conn *conn, uint8_t reason, const char *words,
+                 const char *reference, enum conn_tell tell)
+{
     if (conn->state == CONN_ENDING)
         return;
+    if (words == NULL)
+        words = mqtt_reason_text(reason);
     if (tell == CONN_TELL && conn->state == CONN_CONNECTED && conn->version == MQTT_V5)
-        send_disconnect(b, conn, reason, words);
+        send_disconnect(b, conn, reason, words, reference);
     conn->will_is_wanted = conn->state == CONN_CONNECTED;
     conn->state = CONN_ENDING;
     conn->end_reason = reason;
-    conn->end_words = words != NULL ? words : mqtt_reason_text(reason);
+    conn->end_words = words;
     timer_clear(&b->timers, &conn->timer);
     conn_mark_dirty(b, conn);
     conn->is_listed_ending = true;
@@ -308,12 +343,18 @@ void broker_closed(struct broker *b, struct broker_conn conn_name, uint64_t now_
 void broker_disconnect(struct broker *b, struct broker_conn conn_name, uint8_t reason,
                        const char *words, uint64_t now_ms)
 {
+    broker_disconnect_to(b, conn_name, reason, words, NULL, now_ms);
+}
+
+void broker_disconnect_to(struct broker *b, struct broker_conn conn_name, uint8_t reason,
+                          const char *words, const char *reference, uint64_t now_ms)
+{
     struct conn *conn = conn_get(b, conn_name);
     if (conn == NULL)
         return;
     broker_enter(b, now_ms);
     bool is_new = conn->state != CONN_ENDING;
-    conn_end(b, conn, reason, words, CONN_TELL);
+    conn_end_to(b, conn, reason, words, reference, CONN_TELL);
     if (is_new && b->depth == 1)
         conn_detach(b, conn);
     broker_leave(b);

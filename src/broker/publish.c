@@ -10,6 +10,27 @@ bool publish_topic_is_within_limits(const struct broker *b, struct bytes topic)
     return topic.n <= b->limits.topic_bytes && level_count(topic) <= b->limits.topic_levels;
 }
 
+/* Zero characters are no part of MQTT's strings, but of UTF-8. */
+static bool is_text(struct bytes payload)
+{
+    while (payload.n != 0) {
+        const uint8_t *zero = memchr(payload.p, 0, payload.n);
+        size_t n = zero == NULL ? payload.n : (size_t)(zero - payload.p);
+        if (!mqtt_utf8_is_valid(bytes_of(payload.p, n)))
+            return false;
+        n += zero != NULL;
+        payload = bytes_of(payload.p + n, payload.n - n);
+    }
+    return true;
+}
+
+bool publish_payload_is_as_said(struct mqtt_props props, struct bytes payload)
+{
+    struct mqtt_prop prop;
+    return !mqtt_props_find(props, MQTT_PROP_PAYLOAD_FORMAT, &prop) || prop.number == 0 ||
+           is_text(payload);
+}
+
 static bool is_forwarded(enum mqtt_property id)
 {
     switch (id) {
@@ -201,6 +222,12 @@ void publish_input(struct broker *b, struct conn *conn, const struct mqtt_publis
     if (!b->host.authorize(b->host.context, &subject, BROKER_WRITE, topic)) {
         STAT_ADD(b, publishes_denied_total, 1);
         acknowledge(b, conn, publish->qos, publish->packet_id, MQTT_REASON_NOT_AUTHORIZED);
+        return;
+    }
+    if (publish->props.wire.n != 0 &&
+        !publish_payload_is_as_said(publish->props, publish->payload)) {
+        STAT_ADD(b, dropped_payload_format_total, 1);
+        acknowledge(b, conn, publish->qos, publish->packet_id, MQTT_REASON_PAYLOAD_FORMAT_INVALID);
         return;
     }
     if (b->host.publish != NULL) {

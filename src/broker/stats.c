@@ -57,7 +57,8 @@ void broker_stats_derive(struct broker_stats *s)
         s->messages_out_qos0_total + s->messages_out_qos1_total + s->messages_out_qos2_total;
     s->publishes_dropped_total = s->dropped_queue_full_total + s->dropped_output_full_total +
                                  s->dropped_too_large_total + s->dropped_retained_full_total +
-                                 s->dropped_in_all_total + s->dropped_memory_total;
+                                 s->dropped_in_all_total + s->dropped_payload_format_total +
+                                 s->dropped_memory_total;
 }
 
 void broker_stats_add(struct broker_stats *sum, const struct broker_stats *shard)

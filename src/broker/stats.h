@@ -73,6 +73,8 @@ enum broker_stat_kind {
     X(COUNTER, dropped_retained_full_total, "messages_dropped_total", "cause=\"retained_full\"",   \
       "")                                                                                          \
     X(COUNTER, dropped_in_all_total, "messages_dropped_total", "cause=\"limit_in_all\"", "")       \
+    X(COUNTER, dropped_payload_format_total, "messages_dropped_total", "cause=\"payload_format\"", \
+      "")                                                                                          \
     X(COUNTER, dropped_memory_total, "messages_dropped_total", "cause=\"memory\"", "")             \
     X(COUNTER, messages_expired_total, "messages_expired_total", "",                               \
       "Messages not delivered because their expiry had passed.")                                   \

@@ -87,12 +87,16 @@ static void send_retained_for(struct broker *b, struct session *s, const struct 
 static bool send_suback(struct broker *b, struct conn *conn, const struct mqtt_subscribe *subscribe,
                         const struct buf *outcomes, struct buf *codes)
 {
+    const char *words = NULL;
     for (size_t i = 0; i < outcomes->n; i++) {
         uint8_t code = outcomes->p[i];
-        if (code >= 0x80)
+        if (code >= 0x80) {
+            /* One string for all: what was wrong with the first that was refused. */
+            words = words == NULL ? mqtt_reason_text(code) : words;
             code = conn->version == MQTT_V5 ? code : 0x80;
-        else
+        } else {
             code &= (uint8_t)~OUTCOME_NEW;
+        }
         buf_append_u8(codes, code);
     }
     if (buf_status(codes) != 0) {
@@ -103,7 +107,7 @@ static bool send_suback(struct broker *b, struct conn *conn, const struct mqtt_s
         .type = MQTT_SUBACK,
         .suback = {.packet_id = subscribe->packet_id, .codes = buf_bytes(codes)},
     };
-    return conn_send(b, conn, &packet);
+    return conn_send_words(b, conn, &packet, &packet.suback.props, words);
 }
 
 void subscribe_input(struct broker *b, struct conn *conn, const struct mqtt_subscribe *subscribe)

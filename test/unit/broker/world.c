@@ -81,6 +81,7 @@ void world_start(struct world *w)
             .shards = w->shards,
             .retained_counter = &w->retained_counter,
             .seed = 42 + i,
+            .response_prefix = w->response_prefix,
             .pools = &w->pools,
         };
         assert_int_equal(broker_new(&options, &w->shard[i]), 0);

@@ -32,6 +32,7 @@ struct world {
     /* What the host answers; tests set these before they connect. */
     bool defers_authentication;
     struct broker_grant grant;
+    const char *response_prefix;
     struct broker_auth_request last_auth; /* without its borrowed bytes */
     bool (*authorize)(const struct broker_subject *subject, enum broker_access access,
                       struct bytes topic);
