@@ -21,8 +21,8 @@
 
 static void on_socket(uv_poll_t *poll, int status, int events);
 
-struct net_connection *connection_new(struct net_worker *worker, int fd, uint32_t listener,
-                                      const char *peer, enum net_phase phase)
+struct net_connection *connection_new(struct net_worker *worker, int fd,
+                                      const struct net_origin *peer, enum net_phase phase)
 {
     struct net_connection *c = calloc(1, sizeof(*c));
     if (c == NULL || uv_poll_init(&worker->loop, &c->poll, fd) != 0) {
@@ -33,9 +33,8 @@ struct net_connection *connection_new(struct net_worker *worker, int fd, uint32_
     c->poll.data = c;
     c->worker = worker;
     c->fd = fd;
-    c->listener = listener;
     c->phase = phase;
-    memcpy(c->peer, peer, strnlen(peer, sizeof(c->peer) - 1));
+    c->peer = *peer;
     DL_APPEND(worker->lists[phase], c);
     if (phase == NET_HANDSHAKE)
         worker->handshake_count++;
@@ -65,7 +64,7 @@ static void on_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-int connection_release(struct net_connection *c)
+int connection_release(struct net_connection *c, struct net_stream **stream)
 {
     ASSERT(c->phase != NET_GONE);
     if (c->is_open) {
@@ -74,6 +73,8 @@ int connection_release(struct net_connection *c)
     }
     connection_leave_list(c);
     c->phase = NET_GONE;
+    *stream = c->stream;
+    c->stream = NULL;
     buf_close(&c->rest);
     uv_poll_stop(&c->poll);
     uv_close((uv_handle_t *)&c->poll, on_closed);
@@ -82,11 +83,15 @@ int connection_release(struct net_connection *c)
 
 void connection_destroy(struct net_connection *c)
 {
-    close(connection_release(c));
+    struct net_stream *stream;
+    close(connection_release(c, &stream));
+    stream_free(stream);
 }
 
 static bool connection_wants_input(struct net_connection *c)
 {
+    if (c->stream != NULL && c->stream->out.n >= NET_STREAM_OUT_MAX)
+        return false; /* answers that it does not take: no more of what causes them */
     switch (c->phase) {
     case NET_HANDSHAKE:
         return true;
@@ -151,17 +156,32 @@ static void connection_feed_rest(struct net_connection *c)
     }
 }
 
+/* After what a stream has read was taken: has it ended, or something to say? */
+static void connection_after_stream(struct net_connection *c)
+{
+    if (c->stream->state == STREAM_REFUSED) {
+        connection_linger(c);
+        return;
+    }
+    if (c->stream->state == STREAM_ENDED)
+        c->has_input_ended = true;
+    if (c->has_input_ended || stream_is_pending(c->stream))
+        worker_flush_later(c->worker, c);
+}
+
 void connection_serve(struct net_connection *c)
 {
     struct net_worker *worker = c->worker;
     if (c->phase != NET_SERVING)
         connection_set_phase(c, NET_SERVING, 0);
-    if (broker_open(worker->broker, c, c->peer, uv_now(&worker->loop), &c->name) != 0) {
+    if (broker_open(worker->broker, c, c->peer.text, uv_now(&worker->loop), &c->name) != 0) {
         connection_destroy(c);
         return;
     }
     c->is_open = true;
     connection_feed_rest(c);
+    if (c->stream != NULL)
+        connection_after_stream(c);
     connection_watch(c);
 }
 
@@ -172,6 +192,21 @@ void connection_resume(struct net_connection *c)
         if (c->phase == NET_SERVING)
             connection_feed_rest(c);
     }
+}
+
+/* Gives the shard what was read behind what it has not taken yet. */
+static void connection_take(struct net_connection *c, struct bytes in)
+{
+    if (c->rest.n > 0) {
+        buf_append_bytes(&c->rest, in);
+        if (buf_status(&c->rest) == 0)
+            connection_feed_rest(c);
+    } else {
+        size_t consumed = connection_feed(c, in);
+        buf_append(&c->rest, in.p + consumed, in.n - consumed);
+    }
+    if (buf_status(&c->rest) != 0)
+        connection_destroy(c);
 }
 
 /* One read, given to the shard. False when there is nothing more to read for now. */
@@ -200,24 +235,35 @@ static bool connection_read_once(struct net_connection *c)
     worker_drain_mailbox(worker);
     if (c->phase != NET_SERVING)
         return false;
-    if (held > 0) {
+    if (held > 0)
         connection_feed_rest(c);
-    } else {
-        struct bytes in = bytes_of(into, (size_t)n);
-        size_t consumed = connection_feed(c, in);
-        if (consumed < in.n) {
-            buf_append(&c->rest, in.p + consumed, in.n - consumed);
-            if (buf_status(&c->rest) != 0)
-                connection_destroy(c);
-        }
-    }
+    else
+        connection_take(c, bytes_of(into, (size_t)n));
     return n == NET_READ_BYTES;
+}
+
+/* The same for a connection with a stream. */
+static bool connection_read_stream(struct net_connection *c)
+{
+    struct net_worker *worker = c->worker;
+    size_t n = 0;
+    bool has_more = stream_read(c, &n);
+    if (n > 0) {
+        worker_drain_mailbox(worker);
+        if (c->phase == NET_SERVING)
+            connection_take(c, bytes_of(worker->buffer, n));
+    }
+    if (c->phase == NET_SERVING)
+        connection_after_stream(c);
+    return has_more && c->phase == NET_SERVING;
 }
 
 static void connection_on_readable(struct net_connection *c)
 {
     for (int i = 0; i < NET_READS_PER_TURN; i++) {
-        if (c->phase != NET_SERVING || !connection_wants_input(c) || !connection_read_once(c))
+        if (c->phase != NET_SERVING || !connection_wants_input(c))
+            break;
+        if (!(stream_is_layered(c->stream) ? connection_read_stream(c) : connection_read_once(c)))
             break;
     }
     connection_watch(c);
@@ -251,7 +297,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     }
     if ((events & UV_WRITABLE) != 0) {
         c->is_blocked = false;
-        if (c->is_open)
+        if (c->is_open || c->stream != NULL)
             worker_flush_later(c->worker, c);
     }
     if ((events & UV_READABLE) == 0)
@@ -282,15 +328,36 @@ static ssize_t connection_send(struct net_connection *c, const struct broker_pie
     return n < 0 && errno == EAGAIN ? 0 : n;
 }
 
-/* All output is written and the shard wants it closed. */
-static void connection_linger(struct net_connection *c)
+/* Shuts our side down, when all output has gone. */
+static void connection_shut(struct net_connection *c)
+{
+    if (c->is_output_shut || (c->stream != NULL && stream_is_pending(c->stream))) {
+        connection_watch(c);
+        return;
+    }
+    c->is_output_shut = true;
+    if (shutdown(c->fd, SHUT_WR) != 0)
+        connection_destroy(c);
+    else
+        connection_discard(c);
+}
+
+void connection_linger(struct net_connection *c)
 {
     struct net_worker *worker = c->worker;
     uint64_t now = uv_now(&worker->loop);
-    c->is_open = false;
-    broker_closed(worker->broker, c->name, now);
+    if (c->is_open) {
+        c->is_open = false;
+        broker_closed(worker->broker, c->name, now);
+    }
     buf_close(&c->rest);
-    if (c->has_input_ended || shutdown(c->fd, SHUT_WR) != 0) {
+    if (c->stream != NULL) {
+        stream_end(c);
+        if (!stream_push(c))
+            c->has_input_ended = true;
+        c->is_blocked = stream_is_pending(c->stream);
+    }
+    if (c->has_input_ended) {
         connection_destroy(c);
         return;
     }
@@ -298,7 +365,29 @@ static void connection_linger(struct net_connection *c)
         connection_set_phase(c, NET_ENDING, now + NET_LINGER_STOP_MS);
     else if (c->phase != NET_ENDING)
         connection_set_phase(c, NET_ENDING, now + NET_END_TIMEOUT_MS);
-    connection_discard(c);
+    connection_shut(c);
+}
+
+/* Sends what the stream has waiting; false when the connection has gone over it. */
+static bool connection_push(struct net_connection *c)
+{
+    if (!stream_push(c)) {
+        connection_destroy(c);
+        return false;
+    }
+    c->is_blocked = stream_is_pending(c->stream);
+    return true;
+}
+
+/* The same when the shard does not know it yet, or any more: only the stream may have output. */
+static void connection_flush_unserved(struct net_connection *c)
+{
+    if (c->phase == NET_GONE || c->stream == NULL || !connection_push(c))
+        return;
+    if (c->phase == NET_ENDING)
+        connection_shut(c);
+    else
+        connection_watch(c);
 }
 
 void connection_flush(struct net_connection *c)
@@ -308,7 +397,12 @@ void connection_flush(struct net_connection *c)
     bool is_closing = false;
     bool is_done = false;
     size_t total = 0;
-    if (!c->is_open)
+    if (!c->is_open) {
+        connection_flush_unserved(c);
+        return;
+    }
+    bool is_layered = stream_is_layered(c->stream);
+    if (is_layered && !connection_push(c))
         return;
     for (;;) {
         size_t count =
@@ -319,7 +413,7 @@ void connection_flush(struct net_connection *c)
         size_t want = 0;
         for (size_t i = 0; i < count; i++)
             want += pieces[i].n;
-        ssize_t n = connection_send(c, pieces, count);
+        ssize_t n = is_layered ? stream_write(c, pieces, count) : connection_send(c, pieces, count);
         if (n < 0) {
             connection_destroy(c);
             return;
@@ -328,9 +422,10 @@ void connection_flush(struct net_connection *c)
             broker_output_written(worker->broker, c->name, (size_t)n);
         total += (size_t)n;
         /* After a lot, let the others have their turn: the loop comes back at once. */
-        c->is_blocked = (size_t)n < want || total >= NET_WRITE_TURN_BYTES;
+        c->is_blocked = total >= NET_WRITE_TURN_BYTES ||
+                        (is_layered ? stream_is_pending(c->stream) : (size_t)n < want);
     }
-    if (is_done && is_closing) {
+    if (is_done && is_closing && !(is_layered && stream_is_pending(c->stream))) {
         connection_linger(c);
         return;
     }
@@ -349,17 +444,20 @@ bool connection_flush_as_visitor(struct net_connection *c)
     struct broker_piece pieces[NET_WRITE_PIECES];
     bool is_closing = false;
     size_t count, total = 0;
-    if (c->phase != NET_SERVING || !c->is_open || c->is_blocked || c->has_input_ended)
+    bool is_layered = stream_is_layered(c->stream);
+    if (c->phase != NET_SERVING || !c->is_open || c->is_blocked || c->has_input_ended ||
+        (is_layered && stream_is_pending(c->stream)))
         return false;
     while ((count = broker_output(broker, c->name, pieces, NET_WRITE_PIECES, &is_closing)) != 0) {
         size_t want = 0;
         for (size_t i = 0; i < count; i++)
             want += pieces[i].n;
-        ssize_t n = connection_send(c, pieces, count);
+        ssize_t n = is_layered ? stream_write(c, pieces, count) : connection_send(c, pieces, count);
+        bool is_stuck = is_layered ? stream_is_pending(c->stream) : n < (ssize_t)want;
         if (n > 0)
             broker_output_written(broker, c->name, (size_t)n);
         total += n > 0 ? (size_t)n : 0;
-        if (n < 0 || (size_t)n < want || total >= NET_WRITE_TURN_BYTES)
+        if (n < 0 || is_stuck || total >= NET_WRITE_TURN_BYTES)
             return false; /* the owner's next attempt finds what is wrong */
     }
     int events = connection_wants_input(c) ? UV_READABLE : 0;

@@ -12,17 +12,52 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void handshake_begin(struct net_worker *worker, int fd, uint32_t listener, const char *peer)
+/* Counts what the connection holds by now; whether it may go on. */
+static bool handshake_has_room(struct net_connection *c)
 {
-    const struct broker_limits *limits = &worker->server->limits;
-    if (worker->is_stopping || worker->handshake_count >= limits->connections) {
+    size_t held = c->rest.capacity + (c->stream != NULL ? stream_memory(c->stream) : 0);
+    size_t before = c->handshake_bytes;
+    c->handshake_bytes = held;
+    /* Unsigned arithmetic: a difference below zero is one, too. */
+    return atomic_fetch_add(&c->worker->server->handshake_bytes, held - before) + (held - before) <=
+           NET_HANDSHAKE_BYTES_MAX;
+}
+
+static struct net_stream *handshake_stream(struct net_server *server, uint32_t listener)
+{
+    struct net_bound *bound = &server->listeners[listener];
+    struct net_stream *stream = NULL;
+    struct net_tls *tls = NULL;
+    if (bound->has_tls) {
+        pthread_mutex_lock(&server->tls_lock);
+        tls = net_tls_ref(bound->tls);
+        pthread_mutex_unlock(&server->tls_lock);
+    }
+    if (stream_new(bound, tls, &stream) != 0)
+        stream = NULL;
+    net_tls_unref(tls);
+    return stream;
+}
+
+void handshake_begin(struct net_worker *worker, int fd, const struct net_origin *peer)
+{
+    struct net_server *server = worker->server;
+    if (worker->is_stopping || worker->handshake_count >= server->limits.connections) {
         close(fd);
         return;
     }
-    struct net_connection *c = connection_new(worker, fd, listener, peer, NET_HANDSHAKE);
+    struct net_connection *c = connection_new(worker, fd, peer, NET_HANDSHAKE);
     if (c == NULL)
         return;
-    c->deadline_ms = uv_now(&worker->loop) + limits->connect_timeout_ms;
+    c->deadline_ms = uv_now(&worker->loop) + server->limits.connect_timeout_ms;
+    if (stream_is_needed(&server->listeners[peer->listener])) {
+        c->stream = handshake_stream(server, peer->listener);
+        if (c->stream == NULL || !handshake_has_room(c)) {
+            log_debug(NET_LOG, "%s: too many unfinished handshakes", c->peer.text);
+            connection_destroy(c);
+            return;
+        }
+    }
     connection_watch(c);
 }
 
@@ -30,15 +65,6 @@ static size_t connect_bytes_max(const struct net_worker *worker)
 {
     uint32_t most = worker->server->limits.packet_bytes;
     return most < NET_CONNECT_BYTES_MAX ? most : NET_CONNECT_BYTES_MAX;
-}
-
-/* Counts what the connection holds by now; whether it may go on. */
-static bool handshake_has_room(struct net_connection *c)
-{
-    size_t more = c->rest.capacity - c->handshake_bytes;
-    c->handshake_bytes += more;
-    return atomic_fetch_add(&c->worker->server->handshake_bytes, more) + more <=
-           NET_HANDSHAKE_BYTES_MAX;
 }
 
 /* Gives the connection to the worker `to`. */
@@ -57,11 +83,11 @@ static void handshake_finish(struct net_connection *c, unsigned to)
     item->kind = NET_ITEM_SOCKET;
     item->socket.bytes = c->rest;
     c->rest = (struct buf){0};
-    item->socket.listener = c->listener;
-    memcpy(item->socket.peer, c->peer, sizeof(c->peer));
-    item->socket.fd = connection_release(c);
+    item->socket.peer = c->peer;
+    item->socket.fd = connection_release(c, &item->socket.stream);
     if (worker_post(&worker->server->workers[to], item) != 0) {
         close(item->socket.fd);
+        stream_free(item->socket.stream);
         buf_close(&item->socket.bytes);
         free(item);
     }
@@ -75,13 +101,13 @@ static void handshake_examine(struct net_connection *c)
     size_t size = 0;
     int e = in.p[0] >> 4 == MQTT_CONNECT ? mqtt_frame(in, &size) : SEALMQ_E_PROTOCOL;
     if ((e == 0 || e == SEALMQ_E_AGAIN) && size > connect_bytes_max(worker)) {
-        log_info(NET_LOG, "%s: CONNECT of %zu bytes is too large", c->peer, size);
+        log_info(NET_LOG, "%s: CONNECT of %zu bytes is too large", c->peer.text, size);
         connection_destroy(c);
         return;
     }
     if (e == SEALMQ_E_AGAIN) {
         if (!handshake_has_room(c)) {
-            log_debug(NET_LOG, "%s: too many unfinished CONNECTs", c->peer);
+            log_debug(NET_LOG, "%s: too many unfinished CONNECTs", c->peer.text);
             connection_destroy(c);
         }
         return;
@@ -97,9 +123,38 @@ static void handshake_examine(struct net_connection *c)
     handshake_finish(c, to);
 }
 
+/* The same for a connection with a stream. */
+static void handshake_on_stream(struct net_connection *c)
+{
+    size_t n = 0;
+    (void)stream_read(c, &n); /* the socket tells when there is more */
+    if (n > 0)
+        buf_append(&c->rest, c->worker->buffer, n);
+    if (buf_status(&c->rest) != 0 || !handshake_has_room(c)) {
+        log_debug(NET_LOG, "%s: too many unfinished handshakes", c->peer.text);
+        connection_destroy(c);
+        return;
+    }
+    worker_flush_later(c->worker, c);
+    if (n > 0) /* looks whether the stream has ended once the CONNECT is served */
+        handshake_examine(c);
+    if (c->phase != NET_HANDSHAKE)
+        return;
+    if (c->stream->state == STREAM_REFUSED)
+        connection_linger(c);
+    else if (c->stream->state == STREAM_ENDED)
+        connection_destroy(c);
+    else
+        connection_watch(c);
+}
+
 void handshake_on_readable(struct net_connection *c)
 {
     struct net_worker *worker = c->worker;
+    if (c->stream != NULL) {
+        handshake_on_stream(c);
+        return;
+    }
     ssize_t n = recv(c->fd, worker->buffer, NET_READ_BYTES, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -116,7 +171,8 @@ void handshake_expire(struct net_worker *worker, uint64_t now_ms)
 {
     struct net_connection *c;
     while ((c = worker->lists[NET_HANDSHAKE]) != NULL && c->deadline_ms <= now_ms) {
-        log_info(NET_LOG, "%s: no CONNECT in time", c->peer);
+        log_info(NET_LOG, "%s: no %s in time", c->peer.text,
+                 c->stream != NULL ? stream_waits_for(c->stream) : "CONNECT");
         connection_destroy(c);
     }
 }

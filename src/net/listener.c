@@ -13,20 +13,14 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    struct sockaddr_storage storage;
-};
-
-static int address_parse(const char *text, uint16_t port, union address *out, socklen_t *size)
+static int address_parse(const char *text, uint16_t port, union net_address *out, socklen_t *size)
 {
-    *out = (union address){0};
+    *out = (union net_address){0};
     if (inet_pton(AF_INET, text, &out->in.sin_addr) == 1) {
         out->in.sin_family = AF_INET;
         out->in.sin_port = htons(port);
@@ -42,7 +36,7 @@ static int address_parse(const char *text, uint16_t port, union address *out, so
     return SEALMQ_E_ARG;
 }
 
-static void address_format(const union address *address, char out[NET_PEER_MAX])
+void address_format(const union net_address *address, char out[NET_PEER_MAX])
 {
     char host[INET6_ADDRSTRLEN] = "?";
     if (address->any.sa_family == AF_INET) {
@@ -56,13 +50,12 @@ static void address_format(const union address *address, char out[NET_PEER_MAX])
     }
 }
 
-int listener_bind(const struct net_listener *where, struct net_bound *out, char *why,
-                  size_t why_size)
+static int bind_tcp(const struct net_listener *where, struct net_bound *out, char *why,
+                    size_t why_size)
 {
-    union address address;
+    union net_address address;
     socklen_t size = 0;
     int on = 1;
-    *out = (struct net_bound){.fd = -1};
     if (where->address == NULL ||
         address_parse(where->address, where->port, &address, &size) != 0) {
         snprintf(why, why_size, "%s: not a numeric address",
@@ -88,12 +81,80 @@ int listener_bind(const struct net_listener *where, struct net_bound *out, char 
     out->fd = fd;
     out->port =
         ntohs(address.any.sa_family == AF_INET ? address.in.sin_port : address.in6.sin6_port);
+    address_format(&address, out->name);
     return 0;
 failed:
     snprintf(why, why_size, "%s: %s", name, strerror(errno));
     if (fd >= 0)
         close(fd);
     return SEALMQ_E_IO;
+}
+
+static int bind_unix(const struct net_listener *where, struct net_bound *out, char *why,
+                     size_t why_size)
+{
+    if (where->address != NULL) {
+        snprintf(why, why_size, "%s: give an address or a Unix socket, not both", where->unix_path);
+        return SEALMQ_E_ARG;
+    }
+    unsigned mode = where->unix_mode != 0 ? where->unix_mode : NET_UNIX_MODE_DEFAULT;
+    int e = unix_socket_bind(where->unix_path, mode, NET_BACKLOG, &out->unix_socket, &out->fd, why,
+                             why_size);
+    if (e != 0)
+        return e;
+    snprintf(out->name, sizeof(out->name), "%s", where->unix_path);
+    out->unix_path = strdup(where->unix_path);
+    if (out->unix_path == NULL) {
+        unix_socket_remove(where->unix_path, &out->unix_socket);
+        close(out->fd);
+        out->fd = -1;
+        return SEALMQ_E_NOMEM;
+    }
+    return 0;
+}
+
+int listener_bind(const struct net_listener *where, struct net_bound *out, char *why,
+                  size_t why_size)
+{
+    const char *path =
+        where->websocket_path != NULL ? where->websocket_path : NET_WEBSOCKET_PATH_DEFAULT;
+    *out = (struct net_bound){.fd = -1,
+                              .is_websocket = where->is_websocket,
+                              .takes_proxy_protocol = where->takes_proxy_protocol,
+                              .trusts_proxy_certificate = where->trusts_proxy_certificate,
+                              .has_tls = where->tls != NULL};
+    if (path[0] != '/' || strlen(path) > NET_WEBSOCKET_PATH_MAX) {
+        snprintf(why, why_size,
+                 "%s: the path of a WebSocket begins with /, and is no longer than %d", path,
+                 NET_WEBSOCKET_PATH_MAX);
+        return SEALMQ_E_ARG;
+    }
+    int e = where->unix_path != NULL ? bind_unix(where, out, why, why_size)
+                                     : bind_tcp(where, out, why, why_size);
+    if (e != 0)
+        return e;
+    if (where->name != NULL)
+        snprintf(out->name, sizeof(out->name), "%s", where->name);
+    if (where->tls != NULL)
+        out->tls = net_tls_ref(where->tls);
+    out->websocket_path = strdup(path);
+    if (out->websocket_path == NULL) {
+        listener_close(out);
+        return SEALMQ_E_NOMEM;
+    }
+    return 0;
+}
+
+void listener_close(struct net_bound *listener)
+{
+    if (listener->unix_path != NULL)
+        unix_socket_remove(listener->unix_path, &listener->unix_socket);
+    if (listener->fd >= 0)
+        close(listener->fd);
+    net_tls_unref(listener->tls);
+    free(listener->unix_path);
+    free(listener->websocket_path);
+    *listener = (struct net_bound){.fd = -1};
 }
 
 /* Out of descriptors or memory: those that wait stay in the queue, and we come back a little later
@@ -111,6 +172,22 @@ static void accept_pause(struct net_worker *worker, int error_number)
         log_error(NET_LOG, "cannot accept connections: %s", strerror(error_number));
 }
 
+/* Says where it comes from, and sets the socket up. */
+static void describe(int fd, const union net_address *address, const struct net_bound *listener,
+                     struct net_origin *out)
+{
+    if (listener->unix_path != NULL) {
+        out->is_local_socket = unix_socket_uid(fd, &out->uid) == 0;
+        snprintf(out->text, sizeof(out->text), "unix:uid=%u", out->uid);
+        return;
+    }
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    /* For clients without a keep alive whose machine is gone. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    address_format(address, out->text);
+}
+
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
     (void)events;
@@ -122,7 +199,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
         return;
     }
     for (int n = 0; n < NET_ACCEPTS_PER_TURN; n++) {
-        union address address = {0};
+        union net_address address = {0};
         socklen_t size = sizeof(address);
         int fd = accept4(worker->server->listeners[i].fd, &address.any, &size,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -133,13 +210,9 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
                 accept_pause(worker, errno);
             return;
         }
-        int on = 1;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        /* For clients without a keep alive whose machine is gone. */
-        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-        char peer[NET_PEER_MAX];
-        address_format(&address, peer);
-        handshake_begin(worker, fd, (uint32_t)i, peer);
+        struct net_origin peer = {.listener = (uint32_t)i};
+        describe(fd, &address, &worker->server->listeners[i], &peer);
+        handshake_begin(worker, fd, &peer);
     }
 }
 

@@ -12,9 +12,12 @@
 
 #include "net/mailbox.h"
 #include "net/server.h"
+#include "net/stream.h"
+#include "net/unix_socket.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/socket.h>
 
 #define NET_LOG "net"
 
@@ -36,6 +39,23 @@
 #define NET_LINGER_BYTES        (256 * 1024)
 #define NET_LINGER_STOP_MS      250                    /* the same while the server stops */
 #define NET_PEER_MAX            (INET6_ADDRSTRLEN + 9) /* "[address]:port" */
+#define NET_LISTENER_NAME_MAX   128
+#define NET_WEBSOCKET_PATH_MAX  1024
+
+union net_address {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+    struct sockaddr_storage storage;
+};
+
+/* Where a connection comes from. */
+struct net_origin {
+    uint32_t listener;
+    uint32_t uid;         /* of a local socket */
+    bool is_local_socket; /* a Unix one */
+    char text[NET_PEER_MAX];
+};
 
 /* HANDSHAKE -> SERVING -> ENDING -> GONE, and from each straight to GONE. In SERVING the shard
  * knows the connection; in ENDING it does until its last output is written (is_open). */
@@ -54,13 +74,14 @@ struct net_connection {
     int fd;
     int events; /* that the loop watches for */
     enum net_phase phase;
-    bool is_open;           /* in the shard */
-    bool is_flushing;       /* in the worker's flush list */
-    bool is_blocked;        /* the socket takes no more for now */
-    bool has_input_ended;   /* the peer has closed its side */
-    bool is_input_unwanted; /* the shard wants no more, ever */
-    uint32_t listener;      /* that it came by */
-    char peer[NET_PEER_MAX];
+    bool is_open;              /* in the shard */
+    bool is_flushing;          /* in the worker's flush list */
+    bool is_blocked;           /* the socket takes no more for now */
+    bool has_input_ended;      /* the peer has closed its side */
+    bool is_input_unwanted;    /* the shard wants no more, ever */
+    bool is_output_shut;       /* the peer was told that there is no more */
+    struct net_stream *stream; /* NULL: plain */
+    struct net_origin peer;
 };
 
 enum net_item_kind {
@@ -80,8 +101,8 @@ struct net_item {
         struct {
             int fd;
             struct buf bytes;
-            uint32_t listener;
-            char peer[NET_PEER_MAX];
+            struct net_stream *stream;
+            struct net_origin peer;
         } socket;
         struct {
             void (*fn)(void *worker_context, void *arg);
@@ -120,15 +141,25 @@ struct net_worker {
     size_t handshake_count;
     struct net_connection *flush_first, **flush_tail;
     uint8_t *buffer;       /* NET_READ_BYTES */
+    uint8_t *raw;          /* NET_STREAM_READ_BYTES, for streams: as it came, or as it goes */
+    struct buf encrypted;  /* for streams: what OpenSSL makes of one write */
     struct net_peer asked; /* what net_worker_peer gave last */
 
     bool is_accepting, is_stopping, is_finished;
     uint64_t stop_due_ms;
 };
 
+/* A listener; but for `tls` it does not change. */
 struct net_bound {
     int fd;
     uint16_t port;
+    bool is_websocket, takes_proxy_protocol, trusts_proxy_certificate;
+    bool has_tls;
+    struct net_tls *tls;  /* under the server's tls_lock */
+    char *websocket_path; /* when is_websocket */
+    char *unix_path;      /* or NULL */
+    struct unix_socket unix_socket;
+    char name[NET_LISTENER_NAME_MAX];
 };
 
 struct net_server {
@@ -141,7 +172,8 @@ struct net_server {
     _Atomic uint64_t retained_counter;
     struct broker_pools pools;
     _Atomic uint64_t accept_logged_ms;
-    _Atomic size_t handshake_bytes; /* memory of unfinished CONNECTs */
+    _Atomic size_t handshake_bytes; /* memory of unfinished handshakes and CONNECTs */
+    pthread_mutex_t tls_lock;
     bool was_started;
     bool is_running; /* threads exist */
 };
@@ -168,22 +200,25 @@ void worker_flush_later(struct net_worker *worker, struct net_connection *c);
 bool worker_visit(struct net_worker *worker, struct broker_parcel *parcels, uint64_t now_ms);
 
 /* listener.c */
+void address_format(const union net_address *address, char out[NET_PEER_MAX]);
+/* Binds, and copies what the listener says. On an error nothing is left of it. */
 SEALMQ_MUST_CHECK int listener_bind(const struct net_listener *where, struct net_bound *out,
                                     char *why, size_t why_size);
+void listener_close(struct net_bound *listener);
 void listeners_open(struct net_worker *worker);   /* begins or goes on accepting */
 void listeners_close(struct net_worker *worker);  /* ends it; handles go with the loop */
 void listeners_resume(struct net_worker *worker); /* after a pause, when it is over */
 
 /* handshake.c */
-void handshake_begin(struct net_worker *worker, int fd, uint32_t listener, const char *peer);
+void handshake_begin(struct net_worker *worker, int fd, const struct net_origin *peer);
 void handshake_on_readable(struct net_connection *c);
 /* Cuts those whose time is up. */
 void handshake_expire(struct net_worker *worker, uint64_t now_ms);
 
 /* connection.c */
 /* Takes over `fd`; NULL when it could not and has closed it. */
-struct net_connection *connection_new(struct net_worker *worker, int fd, uint32_t listener,
-                                      const char *peer, enum net_phase phase);
+struct net_connection *connection_new(struct net_worker *worker, int fd,
+                                      const struct net_origin *peer, enum net_phase phase);
 /* Moves to another phase's list. */
 void connection_set_phase(struct net_connection *c, enum net_phase phase, uint64_t deadline_ms);
 /* Makes the connection known to the shard and gives it what was read so far (c->rest). */
@@ -195,10 +230,13 @@ void connection_flush(struct net_connection *c);
 /* The same for a visitor: true when all is written and nothing else is to be done. Leaves to the
  * owner what concerns its loop. */
 bool connection_flush_as_visitor(struct net_connection *c);
+/* Ends our side after the last output, and waits for the peer to end its own. */
+void connection_linger(struct net_connection *c);
 /* Closes the socket at once. The memory goes when the loop has closed the handle. */
 void connection_destroy(struct net_connection *c);
-/* The same, but leaves the socket open: it is the caller's. */
-int connection_release(struct net_connection *c);
+/* The same, but leaves the socket open: it is the caller's, and so is the stream if there is one.
+ */
+int connection_release(struct net_connection *c, struct net_stream **stream);
 void connection_watch(struct net_connection *c);
 void connection_expire(struct net_worker *worker, uint64_t now_ms);
 

@@ -15,27 +15,12 @@ static unsigned default_workers(void)
     return n < NET_WORKERS_DEFAULT_MAX ? (unsigned)n : NET_WORKERS_DEFAULT_MAX;
 }
 
-/* What a listener asks for and this server does not do: words, or NULL. */
-static const char *listener_unsupported(const struct net_listener *listener)
-{
-    if (listener->unix_path != NULL)
-        return "Unix sockets are not supported";
-    if (listener->is_websocket)
-        return "WebSocket is not supported";
-    if (listener->takes_proxy_protocol)
-        return "the PROXY protocol is not supported";
-    if (listener->connections != 0)
-        return "a listener's own number of connections is not supported";
-    return NULL;
-}
-
 static int server_bind(struct net_server *server, const struct net_server_options *options,
                        char *why, size_t why_size)
 {
     for (size_t i = 0; i < options->listener_count; i++) {
-        const char *unsupported = listener_unsupported(&options->listeners[i]);
-        if (unsupported != NULL) {
-            snprintf(why, why_size, "%s", unsupported);
+        if (options->listeners[i].connections != 0) {
+            snprintf(why, why_size, "a listener's own number of connections is not supported");
             return SEALMQ_E_UNSUPPORTED;
         }
         int e = listener_bind(&options->listeners[i], &server->listeners[i], why, why_size);
@@ -49,6 +34,7 @@ static int server_bind(struct net_server *server, const struct net_server_option
 static int server_make(struct net_server *server, const struct net_server_options *options,
                        char *why, size_t why_size)
 {
+    ASSERT(pthread_mutex_init(&server->tls_lock, NULL) == 0);
     server->app = options->app;
     server->limits = options->limits;
     if (server->limits.connect_timeout_ms == 0) { /* a handshake without end is not to be had */
@@ -162,10 +148,19 @@ int net_server_start(struct net_server *server)
 
 int net_server_set_tls(struct net_server *server, size_t listener, struct net_tls *tls)
 {
-    (void)server;
-    (void)listener;
-    (void)tls;
-    return SEALMQ_E_ARG; /* no listener has TLS */
+    if (listener >= server->listener_count || tls == NULL || !server->listeners[listener].has_tls)
+        return SEALMQ_E_ARG;
+    pthread_mutex_lock(&server->tls_lock);
+    struct net_tls *before = server->listeners[listener].tls;
+    server->listeners[listener].tls = net_tls_ref(tls);
+    pthread_mutex_unlock(&server->tls_lock);
+    net_tls_unref(before);
+    return 0;
+}
+
+const char *net_server_listener_name(const struct net_server *server, size_t listener)
+{
+    return listener < server->listener_count ? server->listeners[listener].name : "";
 }
 
 uint16_t net_server_port(const struct net_server *server, size_t listener)
@@ -189,7 +184,8 @@ void net_server_free(struct net_server *server)
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_close(&server->workers[i]);
     for (size_t i = 0; i < server->listener_count; i++)
-        close(server->listeners[i].fd);
+        listener_close(&server->listeners[i]);
+    pthread_mutex_destroy(&server->tls_lock);
     free(server->workers);
     free(server->listeners);
     free(server);

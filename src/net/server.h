@@ -22,16 +22,18 @@ struct net_worker;
 /* Where clients come in, and how. All is copied, `tls` referenced. Zero and NULL are the plain
  * thing: TCP, no TLS, no WebSocket, no PROXY header. */
 struct net_listener {
-    const char *address;        /* numeric, "127.0.0.1" or "::"; NULL with a unix_path */
-    uint16_t port;              /* 0: any free one, see net_server_port */
-    const char *name;           /* for logs and metrics; NULL: made from address and port */
-    const char *unix_path;      /* a Unix socket, instead of address and port */
-    unsigned unix_mode;         /* of that file; 0: NET_UNIX_MODE_DEFAULT */
-    bool is_websocket;          /* MQTT in WebSocket frames; with `tls`, inside of it */
-    const char *websocket_path; /* what clients ask for; NULL: NET_WEBSOCKET_PATH_DEFAULT */
-    bool takes_proxy_protocol;  /* each connection must begin with a PROXY header, version 2 */
-    struct net_tls *tls;        /* NULL: none */
-    uint32_t connections;       /* most at a time; 0: as many as the server's limit allows */
+    const char *address;           /* numeric, "127.0.0.1" or "::"; NULL with a unix_path */
+    uint16_t port;                 /* 0: any free one, see net_server_port */
+    const char *name;              /* for logs and metrics; NULL: made from address and port */
+    const char *unix_path;         /* a Unix socket, instead of address and port */
+    unsigned unix_mode;            /* of that file; 0: NET_UNIX_MODE_DEFAULT */
+    bool is_websocket;             /* MQTT in WebSocket frames; with `tls`, inside of it */
+    const char *websocket_path;    /* what clients ask for; NULL: NET_WEBSOCKET_PATH_DEFAULT */
+    bool takes_proxy_protocol;     /* each connection must begin with a PROXY header, version 2 */
+    bool trusts_proxy_certificate; /* the common name that the header tells is the identity, unless
+                                    * there is TLS here */
+    struct net_tls *tls;           /* NULL: none */
+    uint32_t connections;          /* most at a time; 0: as many as the server's limit allows */
 };
 #define NET_UNIX_MODE_DEFAULT      0660
 #define NET_WEBSOCKET_PATH_DEFAULT "/mqtt"
@@ -43,7 +45,7 @@ enum net_identity { NET_IDENTITY_NONE, NET_IDENTITY_CERTIFICATE, NET_IDENTITY_PS
 struct net_peer {
     const char *text;       /* its address; behind a proxy, the one that the proxy tells */
     unsigned listener;      /* index in net_server_options */
-    bool is_encrypted;      /* by TLS, here */
+    bool is_encrypted;      /* by TLS, here or, as it says, at the proxy */
     bool is_local_socket;   /* came by a Unix socket, and not through a proxy */
     uint32_t uid;           /* of the process at the other end of a Unix socket */
     enum net_identity kind; /* of `identity` */
@@ -94,6 +96,8 @@ SEALMQ_MUST_CHECK int net_server_set_tls(struct net_server *server, size_t liste
                                          struct net_tls *tls);
 /* Once. When a worker_start fails, its error; then nothing runs and nothing was served. */
 SEALMQ_MUST_CHECK int net_server_start(struct net_server *server);
+/* What a listener is called, in logs: its name, or "127.0.0.1:1883", or the path of its socket. */
+const char *net_server_listener_name(const struct net_server *server, size_t listener);
 /* The port a listener is bound to; 0 for a Unix socket. */
 uint16_t net_server_port(const struct net_server *server, size_t listener);
 /* Ends serving: clients of 5.0 get DISCONNECT (server shutting down), output is written for at most

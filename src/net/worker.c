@@ -246,17 +246,17 @@ static void worker_begin_stop(struct net_worker *worker, unsigned drain_ms)
 
 static void worker_adopt(struct net_worker *worker, struct net_item *item)
 {
-    if (worker->is_stopping) {
+    struct net_connection *c = NULL;
+    if (worker->is_stopping)
         close(item->socket.fd);
-        buf_close(&item->socket.bytes);
-        return;
-    }
-    struct net_connection *c = connection_new(worker, item->socket.fd, item->socket.listener,
-                                              item->socket.peer, NET_SERVING);
+    else
+        c = connection_new(worker, item->socket.fd, &item->socket.peer, NET_SERVING);
     if (c == NULL) {
+        stream_free(item->socket.stream);
         buf_close(&item->socket.bytes);
         return;
     }
+    c->stream = item->socket.stream;
     c->rest = item->socket.bytes;
     connection_serve(c);
 }
@@ -437,8 +437,9 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
     ASSERT(pthread_mutex_init(&worker->lock, NULL) == 0);
     ASSERT(uv_sem_init(&worker->started, 0) == 0);
     worker->buffer = malloc(NET_READ_BYTES);
+    worker->raw = malloc(NET_STREAM_READ_BYTES);
     worker->listeners = calloc(server->listener_count, sizeof(*worker->listeners));
-    if (worker->buffer == NULL || worker->listeners == NULL)
+    if (worker->buffer == NULL || worker->raw == NULL || worker->listeners == NULL)
         return SEALMQ_E_NOMEM;
     struct broker_options options = {
         .host = {.context = worker,
@@ -462,6 +463,8 @@ void worker_close(struct net_worker *worker)
     if (worker->broker != NULL)
         broker_free(worker->broker);
     free(worker->buffer);
+    free(worker->raw);
+    buf_close(&worker->encrypted);
     free(worker->listeners);
     mailbox_destroy(&worker->mailbox);
     pthread_mutex_destroy(&worker->lock);
@@ -511,7 +514,12 @@ const struct net_peer *net_worker_peer(struct net_worker *worker, struct broker_
     const struct net_connection *c = broker_conn_data(worker->broker, conn);
     if (c == NULL)
         return NULL;
-    worker->asked = (struct net_peer){.text = c->peer, .listener = c->listener};
+    worker->asked = (struct net_peer){.text = c->peer.text,
+                                      .listener = c->peer.listener,
+                                      .is_local_socket = c->peer.is_local_socket,
+                                      .uid = c->peer.uid};
+    if (c->stream != NULL)
+        stream_describe(c->stream, &worker->asked);
     return &worker->asked;
 }
 
