@@ -1,0 +1,428 @@
+"""MQTT 5.0, sections 3.3 to 3.7 and 4.9: properties, aliases, flow control and reason codes."""
+import pytest
+
+import mqtt_wire as wire
+from mqtt_wire import ack, packet, publish, text
+
+FORWARDED = {'payload_format': 1, 'content_type': 'text/plain; \u00e4', 'response_topic': 'a/b c',
+             'correlation_data': b'\0\xff\1', 'user_property': [('b', '2'), ('a', '1'), ('b', '2'),
+                                                                ('', '')]}
+SINGLE = {'payload_format': 1, 'message_expiry': 7, 'content_type': 'x', 'response_topic': 'r',
+          'correlation_data': b'c', 'topic_alias': 1}
+MISPLACED = {'session_expiry': 1, 'will_delay': 1, 'receive_maximum': 1, 'auth_method': 'x',
+             'reason_string': 'x', 'server_reference': 'x', 'maximum_packet_size': 9,
+             'request_problem_info': 1, 'assigned_client_id': 'x', 'topic_alias_maximum': 1}
+
+
+# --- properties ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('qos', [0, 1, 2])
+def test_properties_of_a_message_arrive_unaltered_and_in_order(server, qos):
+    topic = server.topic()
+    pub, sub = server.pair()
+    away = server.peer(session_expiry=600)
+    for peer in sub, away:
+        peer.subscribe(topic)
+    away.disconnect()
+    pub.publish(topic, b'text', qos, retain=True, **FORWARDED)
+    assert sub.take(topic, b'text', qos=qos).props == FORWARDED
+    late = server.peer()
+    late.subscribe(topic)
+    assert late.take(topic, b'text').props == FORWARDED
+    if qos:
+        again = server.peer(client_id=away.client_id, clean=False)
+        assert again.take(topic, b'text').props == FORWARDED
+
+
+def test_properties_of_a_will_arrive_unaltered_and_in_order(server):
+    topic = server.topic()
+    watch = server.peer()
+    watch.subscribe(topic)
+    server.peer(shard=1, will=(topic, b'gone', 1, False), will_properties=FORWARDED).close()
+    assert watch.take(topic, b'gone').props == FORWARDED
+
+
+def test_properties_are_left_out_for_clients_of_3_1_1(server):
+    topic = server.topic()
+    old = server.peer(4)
+    old.subscribe(topic)
+    server.peer(5, 1).publish(topic, b'x', 1, **FORWARDED)
+    got = old.take(topic, b'x')
+    assert len(got.raw) == 2 + 2 + len(topic) + 2 + 1
+
+
+@pytest.mark.parametrize('name', SINGLE)
+def test_a_property_of_publish_may_come_only_once(server, name):
+    peer = server.peer()
+    peer.send(publish(5, 't', b'x', **{name: [SINGLE[name]] * 2}))
+    peer.expect_end(wire.PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize('name', MISPLACED)
+def test_a_property_that_does_not_belong_into_publish_is_refused(server, name):
+    peer = server.peer()
+    peer.send(publish(5, 't', b'x', **{name: MISPLACED[name]}))
+    peer.expect_end(wire.MALFORMED)
+
+
+def test_a_subscription_identifier_from_a_client_is_a_protocol_error(server):
+    peer = server.peer()
+    peer.send(publish(5, 't', b'x', subscription_id=[1]))
+    peer.expect_end(wire.PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize('topic', ['', 'a/+', '#', 'a/#'])
+def test_a_response_topic_is_a_topic_name(server, topic):
+    peer = server.peer()
+    peer.send(publish(5, 't', b'x', response_topic=topic))
+    peer.expect_end((wire.TOPIC_INVALID, wire.PROTOCOL_ERROR))
+
+
+def test_a_payload_format_other_than_0_and_1_is_a_protocol_error(server):
+    peer = server.peer()
+    peer.send(publish(5, 't', b'x', payload_format=2))
+    peer.expect_end(wire.PROTOCOL_ERROR)
+
+
+def test_request_and_response_find_each_other(server):
+    base = server.topic()
+    asks, answers = server.pair()
+    asks.subscribe(f'{base}/answers/#')
+    answers.subscribe(f'{base}/questions')
+    for i in range(3):
+        asks.publish(f'{base}/questions', b'%d' % i, 1, response_topic=f'{base}/answers/{i}',
+                     correlation_data=b'no %d' % i)
+        props = answers.take(f'{base}/questions').props
+        answers.publish(props['response_topic'], b'yes', 1,
+                        correlation_data=props['correlation_data'])
+        assert asks.take(f'{base}/answers/{i}', b'yes').props == {'correlation_data': b'no %d' % i}
+
+
+# --- topic aliases from the client --------------------------------------------------------------
+
+def test_an_alias_stands_for_its_topic_until_it_is_given_to_another(server):
+    pub, sub = server.pair()
+    most = pub.connack.props['topic_alias_maximum']
+    base = server.topic()
+    sub.subscribe(f'{base}/#')
+    for alias in (1, most):
+        for name in ('a', 'b', 'a'):
+            pub.publish(f'{base}/{name}', b'named', topic_alias=alias)
+            got = sub.take(f'{base}/{name}', b'named')
+            assert got.props == {}
+            for qos in range(3):
+                pub.publish('', b'by alias', qos, topic_alias=alias)
+                sub.take(f'{base}/{name}', b'by alias', qos=qos)
+
+
+def test_every_alias_up_to_the_maximum_is_accepted(server):
+    pub, sub = server.pair()
+    base = server.topic()
+    sub.subscribe(f'{base}/+')
+    aliases = range(1, pub.connack.props['topic_alias_maximum'] + 1)
+    for alias in aliases:
+        pub.publish(f'{base}/{alias}', b'', topic_alias=alias)
+        sub.take(f'{base}/{alias}')
+    for alias in aliases:
+        pub.publish('', b'', topic_alias=alias)
+        sub.take(f'{base}/{alias}')
+
+
+def test_an_alias_of_zero_or_above_the_maximum_is_refused(server):
+    for alias in (0, server.peer().connack.props['topic_alias_maximum'] + 1, 65535):
+        peer = server.peer()
+        peer.send(publish(5, server.topic(), b'', topic_alias=alias))
+        peer.expect_end(wire.ALIAS_INVALID)
+
+
+def test_an_alias_that_was_never_named_is_a_protocol_error(server):
+    peer = server.peer()
+    peer.send(publish(5, '', b'', topic_alias=2))
+    peer.expect_end(wire.PROTOCOL_ERROR)
+
+
+def test_aliases_end_with_the_connection(server):
+    topic = server.topic()
+    pub = server.peer(session_expiry=600)
+    pub.publish(topic, b'', topic_alias=1)
+    pub.disconnect()
+    pub = server.peer(client_id=pub.client_id, clean=False, session_expiry=600)
+    assert pub.connack.session_present
+    pub.send(publish(5, '', b'', topic_alias=1))
+    pub.expect_end(wire.PROTOCOL_ERROR)
+
+
+def test_aliases_of_one_client_are_not_anothers(server):
+    topic = server.topic()
+    server.peer().publish(topic, b'', topic_alias=1)
+    other = server.peer()
+    other.send(publish(5, '', b'', topic_alias=1))
+    other.expect_end(wire.PROTOCOL_ERROR)
+
+
+# --- topic aliases towards the client -----------------------------------------------------------
+
+def test_a_client_that_allows_no_alias_gets_none(server):
+    topic = server.topic()
+    pub = server.peer(shard=1)
+    subs = [server.peer(), server.peer(topic_alias_maximum=0)]
+    for sub in subs:
+        sub.subscribe(topic)
+    for _ in range(5):
+        pub.publish(topic, b'x', 1)
+        for sub in subs:
+            assert 'topic_alias' not in sub.take(topic, b'x').props
+
+
+def take_aliased(sub, known, most):
+    """The next message with its topic, as the aliases so far name it."""
+    got = sub.expect(wire.PUBLISH)
+    alias = got.props.pop('topic_alias', None)
+    if alias is not None:
+        assert 1 <= alias <= most
+        if got.topic:
+            known[alias] = got.topic
+        got.topic = known[alias]
+    assert got.topic
+    if got.qos == 1:
+        sub.send(ack(5, wire.PUBACK, got.packet_id))
+    return got
+
+
+@pytest.mark.parametrize('most', [1, 3, 65535])
+def test_aliases_towards_a_client_stay_within_its_maximum(server, most):
+    base = server.topic()
+    pub, sub = server.pair(topic_alias_maximum=most)
+    sub.subscribe(f'{base}/#')
+    known = {}
+    for i in range(60):
+        topic = f'{base}/{i % 5}'
+        pub.publish(topic, b'%d' % i, i % 2)
+        got = take_aliased(sub, known, most)
+        assert (got.topic, got.payload) == (topic, b'%d' % i)
+
+
+def test_aliases_towards_a_client_end_with_the_connection(server):
+    """What is sent again names its topic, or an alias that this connection has been told."""
+    topic = server.topic()
+    pub, sub = server.pair(topic_alias_maximum=10, session_expiry=600)
+    sub.subscribe((topic, 1))
+    for i in range(3):
+        pub.publish(topic, b'%d' % i, 1)
+        sub.expect(wire.PUBLISH, payload=b'%d' % i)
+    sub.close()
+    for options, most in (({'topic_alias_maximum': 10}, 10), ({}, 0)):
+        again = server.peer(client_id=sub.client_id, clean=False, session_expiry=600, **options)
+        known = {}
+        for i in range(3):
+            got = again.expect(wire.PUBLISH, payload=b'%d' % i, dup=True)
+            alias = got.props.get('topic_alias')
+            assert alias is None or 1 <= alias <= most
+            if got.topic:
+                known[alias] = got.topic
+            assert got.topic == topic or known[alias] == topic
+        again.close()
+
+
+# --- flow control -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('qos', [1, 2])
+@pytest.mark.parametrize('window', [1, 2, 10])
+def test_no_more_than_the_clients_receive_maximum_is_open(server, qos, window):
+    topic = server.topic()
+    pub, sub = server.pair(receive_maximum=window)
+    sub.subscribe(topic)
+    for i in range(30):
+        pub.publish(topic, b'%d' % i, qos)
+    waiting = [sub.expect(wire.PUBLISH, payload=b'%d' % i) for i in range(window)]
+    sub.ping()  # no more comes, and other packets are not held back
+    assert sub.subscribe(server.topic()) == [2]
+    pub.publish(topic, b'unbound', 0)  # QoS 0 does not count
+    sub.take(topic, b'unbound', qos=0)
+    for i in range(window, 30 + window):
+        first = waiting.pop(0)
+        if qos == 1:
+            sub.send(ack(5, wire.PUBACK, first.packet_id))
+        else:
+            sub.send(ack(5, wire.PUBREC, first.packet_id))
+            sub.expect(wire.PUBREL, packet_id=first.packet_id)
+            sub.ping()  # still open, until PUBCOMP
+            sub.send(ack(5, wire.PUBCOMP, first.packet_id))
+        if i < 30:
+            waiting.append(sub.expect(wire.PUBLISH, payload=b'%d' % i))
+    sub.ping()
+
+
+def test_a_pubrec_with_an_error_makes_room_too(server):
+    topic = server.topic()
+    pub, sub = server.pair(receive_maximum=1)
+    sub.subscribe(topic)
+    for i in range(3):
+        pub.publish(topic, b'%d' % i, 2)
+    for i in range(3):
+        packet_id = sub.expect(wire.PUBLISH, payload=b'%d' % i).packet_id
+        sub.send(ack(5, wire.PUBREC, packet_id, 0x80))
+    sub.ping()  # and no PUBREL comes for it
+
+
+def test_a_window_holds_on_the_next_connection_as_well(server):
+    topic = server.topic()
+    pub, sub = server.pair(session_expiry=600)
+    sub.subscribe(topic)
+    for i in range(6):
+        pub.publish(topic, b'%d' % i, 1)
+        sub.expect(wire.PUBLISH)
+    sub.close()
+    sub = server.peer(client_id=sub.client_id, clean=False, receive_maximum=2)
+    first = [sub.expect(wire.PUBLISH, payload=b'%d' % i, dup=True) for i in range(2)]
+    sub.ping()
+    for i in range(2, 6):
+        sub.send(ack(5, wire.PUBACK, first[i % 2].packet_id))
+        first[i % 2] = sub.expect(wire.PUBLISH, payload=b'%d' % i, dup=True)
+
+
+def test_a_client_that_exceeds_the_servers_receive_maximum_is_ended(server):
+    pub = server.peer()
+    most = pub.connack.props.get('receive_maximum', 65535)
+    topic = server.topic()
+    pub.send(*[publish(5, topic, b'', 2, i) for i in range(1, most + 1)])
+    for i in range(1, most + 1):
+        pub.expect(wire.PUBREC, packet_id=i)
+    pub.ping()  # at the maximum all is well
+    pub.send(ack(5, wire.PUBREL, 1))
+    pub.expect(wire.PUBCOMP, packet_id=1, reason=0)
+    pub.send(publish(5, topic, b'', 2, most + 1))
+    pub.expect(wire.PUBREC, packet_id=most + 1)
+    pub.send(publish(5, topic, b'', 2, most + 2))
+    pub.expect_end(wire.RECEIVE_MAXIMUM_EXCEEDED)
+
+
+# --- packet sizes -------------------------------------------------------------------------------
+
+def test_a_message_too_large_for_a_client_is_left_out_for_it_alone(server):
+    topic = server.topic()
+    pub, small = server.pair(maximum_packet_size=100)
+    large = server.peer()
+    for sub in small, large:
+        sub.subscribe(topic)
+    overhead = len(publish(5, topic, b'', 1, 1))
+    for qos in range(3):
+        pub.publish(topic, bytes(200), qos)
+        large.take(topic, bytes(200), qos=qos)
+    pub.publish(topic, bytes(100 - overhead), 1)
+    got = small.take(topic, bytes(100 - overhead))
+    assert len(got.raw) == 100
+    pub.publish(topic, bytes(101 - overhead), 1)
+    pub.publish(topic, b'end', 2)
+    small.take(topic, b'end')
+
+
+def test_a_message_too_large_does_not_take_a_place_in_the_window(server):
+    topic = server.topic()
+    pub, small = server.pair(maximum_packet_size=100, receive_maximum=1)
+    small.subscribe(topic)
+    pub.publish(topic, b'first', 1)
+    first = small.expect(wire.PUBLISH, payload=b'first')
+    for _ in range(3):
+        pub.publish(topic, bytes(200), 1)
+    pub.publish(topic, b'last', 1)
+    small.send(ack(5, wire.PUBACK, first.packet_id))
+    small.take(topic, b'last')
+
+
+def test_a_packet_over_the_servers_maximum_is_refused(processes):
+    _process, port = processes.broker('--max-packet', 5000)
+    server = wire.Server(port)
+    try:
+        peer = server.peer()
+        assert peer.connack.props['maximum_packet_size'] == 5000
+        topic = server.topic()
+        peer.subscribe(topic)
+        most = 5000 - len(publish(5, topic, b'')) - 1  # the remaining length takes two bytes
+        peer.publish(topic, bytes(most))
+        assert len(peer.take(topic, bytes(most)).raw) == 5000
+        peer.send(publish(5, topic, bytes(most + 1)))
+        peer.expect_end(wire.TOO_LARGE)
+    finally:
+        server.close()
+
+
+# --- reason codes -------------------------------------------------------------------------------
+
+def test_an_answer_says_when_nobody_has_subscribed(server):
+    pub, sub = server.pair()
+    topic = server.topic()
+    for qos in (1, 2):
+        assert pub.publish(topic, b'', qos).reason == wire.NO_SUBSCRIBERS
+    sub.subscribe(topic)
+    for qos in (1, 2):
+        assert pub.publish(topic, b'', qos).reason == 0
+        sub.take(topic)
+
+
+@pytest.mark.parametrize('kind', [wire.PUBACK, wire.PUBREC])
+def test_an_answer_with_an_error_completes_the_message(server, kind):
+    """It is not sent again, to nobody; not even on the next connection."""
+    topic = server.topic()
+    pub, sub = server.pair(session_expiry=600)
+    sub.subscribe(topic)
+    for reason in (0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99):
+        pub.publish(topic, b'no', 1 if kind == wire.PUBACK else 2)
+        got = sub.expect(wire.PUBLISH, payload=b'no')
+        sub.send(ack(5, kind, got.packet_id, reason, reason_string='not wanted',
+                     user_property=('a', 'b')))
+        sub.ping()
+    sub.disconnect()
+    server.peer(client_id=sub.client_id, clean=False).ping()
+
+
+def test_answers_of_the_client_may_have_reasons_and_properties(server):
+    topic = server.topic()
+    pub, sub = server.pair()
+    sub.subscribe(topic)
+    pub.publish(topic, b'', 1)
+    sub.send(ack(5, wire.PUBACK, sub.expect(wire.PUBLISH).packet_id, 0x10, reason_string='x'))
+    pub.publish(topic, b'', 2)
+    packet_id = sub.expect(wire.PUBLISH).packet_id
+    sub.send(ack(5, wire.PUBREC, packet_id, 0, user_property=[('a', '1'), ('a', '1')]))
+    sub.expect(wire.PUBREL, packet_id=packet_id)
+    sub.send(ack(5, wire.PUBCOMP, packet_id, 0, reason_string='done'))
+    sub.ping()
+
+
+@pytest.mark.parametrize('kind', [wire.PUBACK, wire.PUBREC, wire.PUBREL, wire.PUBCOMP],
+                         ids=lambda kind: wire.NAMES[kind])
+def test_answers_with_reasons_that_are_not_theirs_are_a_protocol_error(server, kind):
+    for reason in (0x01, 0x04, 0x7f, 0x81, 0x92 if kind in (wire.PUBACK, wire.PUBREC) else 0x97):
+        peer = server.peer()
+        peer.send(ack(5, kind, 1, reason))
+        peer.expect_end(wire.PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize('kind', [wire.PUBACK, wire.PUBREC, wire.PUBREL, wire.PUBCOMP],
+                         ids=lambda kind: wire.NAMES[kind])
+def test_answers_with_properties_that_are_not_theirs_are_refused(server, kind):
+    for props, reason in (({'topic_alias': 1}, wire.MALFORMED),
+                          ({'reason_string': ['a', 'b']}, wire.PROTOCOL_ERROR)):
+        peer = server.peer()
+        peer.send(ack(5, kind, 1, 0, **props))
+        peer.expect_end(reason)
+
+
+def test_who_does_not_want_problem_information_gets_none_in_answers(server):
+    """Only PUBLISH, CONNACK and DISCONNECT may bring a reason string or user properties then."""
+    peer = server.peer(request_problem_info=0)
+    for answer in (peer.publish(server.topic(), b'', 1), peer.publish(server.topic(), b'', 2)):
+        assert answer.reason == wire.NO_SUBSCRIBERS and answer.props == {}
+    peer.send(ack(5, wire.PUBREL, 99))
+    assert peer.expect(wire.PUBCOMP, reason=wire.ID_NOT_FOUND).props == {}
+    peer.send(wire.subscribe(5, 1, ('/'.join('x' * 100), 0)))
+    assert peer.expect(wire.SUBACK, codes=[wire.FILTER_INVALID]).props == {}
+    peer.send(wire.unsubscribe(5, 2, server.topic()))
+    assert peer.expect(wire.UNSUBACK, codes=[wire.NO_SUBSCRIPTION]).props == {}
+
+
+def test_a_topic_of_any_bytes_but_without_a_property_length_is_malformed(server):
+    peer = server.peer()
+    peer.send(packet(0x32, text('t') + b'\0\1'))
+    peer.expect_end(wire.MALFORMED)
