@@ -389,7 +389,11 @@ class Peer:
         """The next packet is that PUBLISH; acknowledges it as its QoS wants, to the end."""
         if payload is not None:
             fields['payload'] = payload
-        got = self.expect(PUBLISH, topic=topic, **fields)
+        return self.take_any(topic=topic, **fields)
+
+    def take_any(self, **fields):
+        """The same, whatever its topic."""
+        got = self.expect(PUBLISH, **fields)
         if got.qos == 1:
             self.send(ack(self.version, PUBACK, got.packet_id))
         elif got.qos == 2:
