@@ -171,9 +171,9 @@ def test_messages_expire_and_what_is_left_of_their_time_is_told(server):
     wait(2.2)
     away = server.peer(client_id=away.client_id, clean=False, session_expiry=600)
     for qos in (1, 2):
-        got = away.take(topic, b'long', qos=qos)
+        got = away.expect(wire.PUBLISH, topic=topic, payload=b'long', qos=qos)
         assert 96 <= got.props['message_expiry'] <= 98
-        assert away.take(topic, b'unbound', qos=qos).props == {}
+        assert away.expect(wire.PUBLISH, payload=b'unbound', qos=qos).props == {}
     away.ping()
     late = server.peer()
     late.subscribe(f'{kept}/#')

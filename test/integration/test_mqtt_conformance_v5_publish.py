@@ -84,6 +84,25 @@ def test_a_payload_format_other_than_0_and_1_is_a_protocol_error(server):
     peer.expect_end(wire.PROTOCOL_ERROR)
 
 
+def test_a_payload_said_to_be_text_is_text(server):
+    """Otherwise it is refused, the connection stays, and nobody gets it."""
+    pub, sub = server.pair()
+    topic = server.topic()
+    sub.subscribe(topic)
+    for bad in (b'\xff', b'a\xc0\x80', b'\xed\xa0\x80'):
+        for qos in (1, 2):
+            assert pub.publish(topic, bad, qos, payload_format=1).reason == wire.FORMAT_INVALID
+        pub.publish(topic, bad, 0, payload_format=1)
+    server.silent(pub, sub)
+    for good, payload_format in (('\u00e4\u20ac'.encode(), 1), (b'', 1), (b'\xff', 0)):
+        pub.publish(topic, good, 1, payload_format=payload_format)
+        assert sub.take(topic, good).props == {'payload_format': payload_format}
+    peer = server.raw()
+    peer.send(wire.connect(5, server.name(), will=(topic, b'\xff', 0, False),
+                           will_properties={'payload_format': 1}))
+    peer.expect_refusal(wire.FORMAT_INVALID)
+
+
 def test_request_and_response_find_each_other(server):
     base = server.topic()
     asks, answers = server.pair()
@@ -426,3 +445,70 @@ def test_a_topic_of_any_bytes_but_without_a_property_length_is_malformed(server)
     peer = server.peer()
     peer.send(packet(0x32, text('t') + b'\0\1'))
     peer.expect_end(wire.MALFORMED)
+
+
+def test_an_answer_for_nothing_has_a_reason_and_words_where_they_fit(server):
+    for kind, answered in ((wire.PUBREC, wire.PUBREL), (wire.PUBREL, wire.PUBCOMP)):
+        peer = server.peer()
+        peer.send(ack(5, kind, 4711))
+        got = peer.expect(answered, packet_id=4711, reason=wire.ID_NOT_FOUND)
+        assert got.props['reason_string']
+        bare = ack(5, answered, 4711, wire.ID_NOT_FOUND)
+        for size in (len(peer.connack.raw), len(got.raw) - 1):
+            small = server.peer(maximum_packet_size=size)
+            small.send(ack(5, kind, 4711))
+            small.expect_bytes(bare)
+        exact = server.peer(maximum_packet_size=len(got.raw))
+        exact.send(ack(5, kind, 4711))
+        exact.expect_bytes(got.raw)
+
+
+def guarded(processes, tmp_path):
+    """A server where only topics below mine/ may be written, and nothing below hidden/ be read."""
+    acl = tmp_path / 'acl'
+    acl.write_text('topic readwrite mine/#\ntopic read open/#\n')
+    _process, port = processes.broker('--acl', acl, '--workers', 2)
+    return wire.Server(port, 2)
+
+
+def test_words_are_left_out_of_answers_that_would_get_too_large(processes, tmp_path):
+    """Each refusal fits into the smallest packets that the client can do with."""
+    server = guarded(processes, tmp_path)
+    try:
+        peer = server.peer()
+        for qos in (1, 2):
+            assert peer.publish('open/x', b'', qos).props['reason_string']
+        peer.send(wire.subscribe(5, 1, ('hidden/#', 0)), wire.unsubscribe(5, 2, 'nothing'))
+        assert peer.expect(wire.SUBACK, codes=[wire.NOT_AUTHORIZED]).props['reason_string']
+        assert peer.expect(wire.UNSUBACK, codes=[wire.NO_SUBSCRIPTION]).packet_id == 2
+        most = len(peer.connack.raw)
+        peer = server.peer(maximum_packet_size=most)
+        for qos in (1, 2):
+            answer = peer.publish('open/x', b'', qos)
+            assert answer.reason == wire.NOT_AUTHORIZED and len(answer.raw) <= most
+        filters = [('hidden/#', 0)] * (most - 5)
+        peer.send(wire.subscribe(5, 1, *filters))
+        answer = peer.expect(wire.SUBACK, codes=[wire.NOT_AUTHORIZED] * len(filters))
+        assert len(answer.raw) == most and answer.props == {}
+        peer.send(wire.unsubscribe(5, 2, *['nothing'] * (most - 5)))
+        answer = peer.expect(wire.UNSUBACK, codes=[wire.NO_SUBSCRIPTION] * (most - 5))
+        assert len(answer.raw) == most and answer.props == {}
+    finally:
+        server.close()
+
+
+def test_an_identifier_is_free_again_after_a_refusal(processes, tmp_path):
+    server = guarded(processes, tmp_path)
+    try:
+        pub, sub = server.pair()
+        sub.subscribe('mine/#')
+        for payload in (b'one', b'two'):
+            pub.send(publish(5, 'open/x', b'no', 2, 7))
+            pub.expect(wire.PUBREC, packet_id=7, reason=wire.NOT_AUTHORIZED)
+            pub.send(publish(5, 'mine/x', payload, 2, 7))
+            pub.expect(wire.PUBREC, packet_id=7, reason=0)
+            sub.take('mine/x', payload)
+            pub.send(ack(5, wire.PUBREL, 7))
+            pub.expect(wire.PUBCOMP, packet_id=7, reason=0)
+    finally:
+        server.close()
