@@ -17,6 +17,7 @@ static bool options_are_valid(const struct broker_options *o)
 {
     const struct broker_limits *l = &o->limits;
     return o->host.authenticate != NULL && o->host.authorize != NULL &&
+           (o->host.auth_begin == NULL) == (o->host.auth_continue == NULL) &&
            o->retained_counter != NULL && o->shards >= 1 && o->shards <= SHARDS_MAX &&
            o->shard < o->shards && l->packet_bytes >= 16 &&
            l->packet_bytes <= MQTT_REMAINING_LENGTH_MAX && l->connections != 0 &&

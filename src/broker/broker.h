@@ -95,7 +95,10 @@ struct broker_auth_request {
     struct bytes client_id; /* as assigned, when the client sent none */
     bool has_user_name, has_password;
     struct bytes user_name, password;
-    const char *peer; /* where it comes from, for the log */
+    const char *peer;         /* where it comes from, for the log */
+    struct bytes auth_method; /* of enhanced authentication; empty: none */
+    struct bytes auth_data;   /* what has come with the last packet; may be empty */
+    bool is_again;            /* the client is let in already, and proves itself anew */
 };
 
 struct broker_grant {
@@ -105,6 +108,7 @@ struct broker_grant {
     struct bytes user_name;       /* for the ACL; copied */
     const char *server_reference; /* with USE_ANOTHER_SERVER and SERVER_MOVED, where to go (5.0
                                      section 4.11), or NULL; borrowed */
+    struct bytes auth_data;       /* the last word of enhanced authentication, or empty; borrowed */
 };
 
 enum broker_access { BROKER_READ, BROKER_WRITE, BROKER_SUBSCRIBE };
@@ -138,9 +142,9 @@ enum broker_verdict {
 };
 
 /* The host's side. All are called on the shard's thread (authorize during a visit on the visitor's,
- * see broker_visit_begin), from inside the calls below. authenticate
- * may call broker_authenticated; all but authorize may call broker_publish, broker_reply and
- * broker_acknowledge. They call no other function of this header but broker_conn_data and
+ * see broker_visit_begin), from inside the calls below. authenticate,
+ * auth_begin and auth_continue may call broker_authenticated, the latter two broker_auth_challenge;
+ * all but authorize may call broker_publish, broker_reply and broker_acknowledge. They call no other function of this header but broker_conn_data and
  * broker_find. */
 struct broker_host {
     void *context;
@@ -161,6 +165,13 @@ struct broker_host {
     void (*disconnected)(void *context, struct broker_conn conn,
                          const struct broker_subject *subject, const char *peer, uint8_t reason,
                          const char *words);
+    /* Enhanced authentication (5.0 section 4.12); NULL: there is no method. A client asks to be
+     * authenticated by request->auth_method, in CONNECT or (is_again) later. False: there is no
+     * such method. Else the host answers, now or later, with broker_auth_challenge() or, at the
+     * end, with broker_authenticated(); to the client's next answer, which auth_continue shows,
+     * likewise. On a connection that is let in already, the client goes on working meanwhile. */
+    bool (*auth_begin)(void *context, const struct broker_auth_request *request);
+    void (*auth_continue)(void *context, const struct broker_auth_request *request);
 };
 
 /* What the shards of a server use of the limits "in all" (broker/budget.h). */
@@ -210,6 +221,10 @@ void broker_closed(struct broker *broker, struct broker_conn conn, uint64_t now_
 
 void broker_authenticated(struct broker *broker, struct broker_conn conn,
                           const struct broker_grant *grant, uint64_t now_ms);
+/* Sends AUTH with `data` (may be empty) and waits for the client's. SEALMQ_E_CLOSED: it is not the
+ * host's turn on this connection (any more); SEALMQ_E_ARG: more than 65,535 bytes. */
+SEALMQ_MUST_CHECK int broker_auth_challenge(struct broker *broker, struct broker_conn conn,
+                                            struct bytes data, uint64_t now_ms);
 
 /* Completes a deferred PUBLISH. Acknowledgements leave in the order of the PUBLISH packets, so one
  * that is early waits for those before it. */

@@ -45,7 +45,13 @@
 #define TOPIC_LEVELS_MAX      1024 /* matching recurses by level */
 #define SHARDS_MAX            64
 
-enum conn_state { CONN_NEW, CONN_AUTHENTICATING, CONN_CONNECTED, CONN_ENDING };
+enum conn_state {
+    CONN_NEW,
+    CONN_AUTHENTICATING, /* the host has to answer */
+    CONN_CHALLENGED,     /* the client has to, by AUTH */
+    CONN_CONNECTED,
+    CONN_ENDING
+};
 
 /* One network connection. Invariant: `session` is set exactly in CONN_CONNECTED, and in CONN_ENDING
  * until the connection is detached. */
@@ -63,6 +69,7 @@ struct conn {
     uint64_t bytes_paid_us, messages_paid_us; /* see pace.c */
     struct tickets tickets;                   /* PUBLISH packets that are not acknowledged */
     struct bytes *topic_aliases; /* limits.topic_aliases of them, or NULL; owned copies */
+    struct auth *auth;           /* NULL: CONNECT named no authentication method */
     struct aliases *aliases;     /* towards the client; NULL: none yet */
     struct buf connect;          /* the CONNECT packet while it is authenticated */
     const char *end_words;
@@ -281,6 +288,21 @@ uint32_t packet_bytes_max(const struct broker *b, enum broker_role role);
 
 /* connect.c */
 void connect_input(struct broker *b, struct conn *conn, struct bytes bytes);
+/* Refuses a client that is not let in yet. */
+void connect_refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words);
+/* What the host is shown of a client that is being authenticated; borrows from the connection. */
+void connect_request(struct conn *conn, struct broker_auth_request *out);
+
+/* auth.c */
+/* A CONNECT has named a method: begins with it, or refuses. */
+void auth_connect(struct broker *b, struct conn *conn, const struct broker_auth_request *request);
+/* An AUTH packet, in CONN_CHALLENGED or CONN_CONNECTED. */
+void auth_input(struct broker *b, struct conn *conn, const struct mqtt_end *auth);
+/* The host's answer to a re-authentication. */
+void auth_done_again(struct broker *b, struct conn *conn, const struct broker_grant *grant);
+/* The method, empty when there is none. */
+struct bytes auth_method(const struct conn *conn);
+void auth_free(struct conn *conn);
 
 /* session.c */
 struct bytes session_client_id(const struct session *s);

@@ -14,7 +14,8 @@ struct connecting {
     uint32_t asked_expiry_s;
     uint32_t expiry_s;
     uint16_t receive_maximum;
-    uint32_t packet_bytes; /* what we take from it */
+    uint32_t packet_bytes;  /* what we take from it */
+    struct bytes auth_data; /* for the CONNACK */
 };
 
 static void count_refused(struct broker *b, uint8_t reason)
@@ -116,8 +117,8 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Reads what the client wants; false when it was refused. */
-static bool read_wishes(struct broker *b, struct conn *conn, struct connecting *c)
+/* Reads what the client wants. */
+static void read_wishes(struct broker *b, struct conn *conn, struct connecting *c)
 {
     const struct mqtt_connect *connect = &c->connect;
     struct mqtt_prop prop;
@@ -155,11 +156,6 @@ static bool read_wishes(struct broker *b, struct conn *conn, struct connecting *
     if (most != 0 && connect->version == MQTT_V5 &&
         (conn->keep_alive_s == 0 || conn->keep_alive_s > most))
         conn->keep_alive_s = most;
-    if (mqtt_props_find(connect->props, MQTT_PROP_AUTH_METHOD, &prop)) {
-        refuse(b, conn, MQTT_REASON_BAD_AUTHENTICATION_METHOD, "no enhanced authentication here");
-        return false;
-    }
-    return true;
 }
 
 static bool check_client_id(struct broker *b, struct conn *conn, struct connecting *c)
@@ -212,6 +208,28 @@ static void reread(struct conn *conn, struct connecting *c)
     }
 }
 
+void connect_request(struct conn *conn, struct broker_auth_request *out)
+{
+    struct connecting c = {0};
+    reread(conn, &c);
+    *out = (struct broker_auth_request){
+        .conn = conn->name,
+        .version = conn->version,
+        .client_id = c.client_id,
+        .has_user_name = c.connect.has_user_name,
+        .has_password = c.connect.has_password,
+        .user_name = c.connect.user_name,
+        .password = c.connect.password,
+        .peer = conn->peer,
+        .auth_method = auth_method(conn),
+    };
+}
+
+void connect_refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words)
+{
+    refuse(b, conn, reason, words);
+}
+
 void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
 {
     struct mqtt_packet packet;
@@ -227,8 +245,8 @@ void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
         refuse(b, conn, MQTT_REASON_QUOTA_EXCEEDED, "too many connections");
         return;
     }
-    if (!read_wishes(b, conn, &c) || !check_client_id(b, conn, &c) ||
-        !check_will(b, conn, &c.connect))
+    read_wishes(b, conn, &c);
+    if (!check_client_id(b, conn, &c) || !check_will(b, conn, &c.connect))
         return;
     buf_append_bytes(&conn->connect, bytes);
     /* An assigned id stands behind the packet. */
@@ -239,17 +257,17 @@ void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
         return;
     }
     conn->state = CONN_AUTHENTICATING;
-    struct broker_auth_request request = {
-        .conn = conn->name,
-        .version = conn->version,
-        .client_id = c.client_id,
-        .has_user_name = c.connect.has_user_name,
-        .has_password = c.connect.has_password,
-        .user_name = c.connect.user_name,
-        .password = c.connect.password,
-        .peer = conn->peer,
-    };
-    b->host.authenticate(b->host.context, &request);
+    struct broker_auth_request request;
+    struct mqtt_prop prop;
+    connect_request(conn, &request);
+    if (!mqtt_props_find(c.connect.props, MQTT_PROP_AUTH_METHOD, &prop)) {
+        b->host.authenticate(b->host.context, &request);
+        return;
+    }
+    request.auth_method = prop.text;
+    if (mqtt_props_find(c.connect.props, MQTT_PROP_AUTH_DATA, &prop))
+        request.auth_data = prop.text;
+    auth_connect(b, conn, &request);
 }
 
 /* The session to go on with, NULL when a new one is to be made. Whoever was connected is not any
@@ -321,6 +339,11 @@ static void append_agreement(const struct broker *b, const struct conn *conn,
     if (conn->keep_alive_s != c->connect.keep_alive_s)
         mqtt_props_append_number(props, MQTT_PROP_SERVER_KEEP_ALIVE, conn->keep_alive_s);
     append_response_information(b, c, props);
+    if (conn->auth != NULL) {
+        mqtt_props_append_text(props, MQTT_PROP_AUTH_METHOD, auth_method(conn));
+        if (c->auth_data.n != 0)
+            mqtt_props_append_text(props, MQTT_PROP_AUTH_DATA, c->auth_data);
+    }
 }
 
 static bool send_connack(struct broker *b, struct conn *conn, const struct connecting *c,
@@ -402,7 +425,7 @@ struct bytes broker_conn_applying_id(struct broker *b, struct broker_conn conn_n
 {
     struct conn *conn = conn_get(b, conn_name);
     struct connecting c = {0};
-    if (conn != NULL && conn->state == CONN_AUTHENTICATING)
+    if (conn != NULL && (conn->state == CONN_AUTHENTICATING || conn->state == CONN_CHALLENGED))
         reread(conn, &c);
     return c.client_id;
 }
@@ -411,7 +434,15 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
                           const struct broker_grant *grant, uint64_t now_ms)
 {
     struct conn *conn = conn_get(b, conn_name);
-    if (conn == NULL || conn->state != CONN_AUTHENTICATING)
+    if (conn == NULL)
+        return;
+    if (conn->state == CONN_CONNECTED) {
+        broker_enter(b, now_ms);
+        auth_done_again(b, conn, grant);
+        broker_leave(b);
+        return;
+    }
+    if (conn->state != CONN_AUTHENTICATING && conn->state != CONN_CHALLENGED)
         return;
     broker_enter(b, now_ms);
     if (grant->reason != MQTT_REASON_SUCCESS) {
@@ -419,8 +450,8 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
     } else {
         struct connecting c = {0};
         reread(conn, &c);
-        bool is_readable = read_wishes(b, conn, &c);
-        ASSERT(is_readable);
+        read_wishes(b, conn, &c);
+        c.auth_data = grant->auth_data;
         /* Nobody vouches for an applicant: it must not leave anything behind, or strangers could
          * fill the room that all sessions share. */
         if (grant->role == BROKER_ROLE_APPLICANT)

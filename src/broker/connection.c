@@ -4,6 +4,8 @@
  *                     |                     |                         |
  *                     `-----------> ENDING <+-------------------------'    -> broker_closed
  *
+ * Enhanced authentication goes to and fro between AUTHENTICATING and CHALLENGED (auth.c).
+ *
  * ENDING: nothing is read any more; what is in the output is still written. The host closes the
  * socket then, or it was the host that said the peer has gone. */
 #include "broker/broker_int.h"
@@ -318,6 +320,7 @@ static void conn_free(struct broker *b, struct conn *conn)
     tickets_close(&conn->tickets);
     free_aliases(b, conn);
     aliases_free(conn->aliases);
+    auth_free(conn);
     buf_wipe(&conn->connect);
     struct conn_slot *slot = &b->slots[conn->name.index];
     slot->conn = NULL;

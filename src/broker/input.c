@@ -3,7 +3,7 @@
 
 bool conn_is_open_for_input(const struct broker *b, const struct conn *conn)
 {
-    if (conn->state != CONN_NEW && conn->state != CONN_CONNECTED)
+    if (conn->state != CONN_NEW && conn->state != CONN_CHALLENGED && conn->state != CONN_CONNECTED)
         return false;
     /* A service that has not answered holds its client back. A 5.0 client knows the receive maximum
      * and is ended when it exceeds it, so only its QoS 0 messages get here. */
@@ -71,13 +71,23 @@ static void handle(struct broker *b, struct conn *conn, const struct mqtt_packet
         disconnect_input(b, conn, &packet->end);
         break;
     case MQTT_AUTH:
-        conn_end(b, conn, MQTT_REASON_PROTOCOL_ERROR, "AUTH without an authentication method",
-                 CONN_TELL);
+        auth_input(b, conn, &packet->end);
         break;
     default:
         conn_end(b, conn, MQTT_REASON_PROTOCOL_ERROR, "not a packet that clients send", CONN_TELL);
         break;
     }
+}
+
+/* A packet of a client that was challenged: AUTH or DISCONNECT, nothing else [MQTT-3.1.2-30]. */
+static void handle_challenged(struct broker *b, struct conn *conn, const struct mqtt_packet *packet)
+{
+    if (packet->type == MQTT_AUTH)
+        auth_input(b, conn, &packet->end);
+    else if (packet->type == MQTT_DISCONNECT)
+        conn_end(b, conn, packet->end.reason, "disconnected by the client", CONN_SILENT);
+    else
+        connect_refuse(b, conn, MQTT_REASON_PROTOCOL_ERROR, "neither AUTH nor DISCONNECT");
 }
 
 static void packet_input(struct broker *b, struct conn *conn, struct bytes bytes)
@@ -87,7 +97,7 @@ static void packet_input(struct broker *b, struct conn *conn, struct bytes bytes
         connect_input(b, conn, bytes);
         return;
     }
-    if (bytes.p[0] >> 4 == MQTT_CONNECT) {
+    if (bytes.p[0] >> 4 == MQTT_CONNECT && conn->state == CONN_CONNECTED) {
         conn_end(b, conn, MQTT_REASON_PROTOCOL_ERROR, "second CONNECT", CONN_TELL);
         return;
     }
@@ -95,6 +105,10 @@ static void packet_input(struct broker *b, struct conn *conn, struct bytes bytes
     uint8_t reason = MQTT_REASON_MALFORMED_PACKET;
     if (mqtt_decode(bytes, conn->version, true, &packet, &reason) != 0) {
         end_as_malformed(b, conn, reason);
+        return;
+    }
+    if (conn->state == CONN_CHALLENGED) {
+        handle_challenged(b, conn, &packet);
         return;
     }
     conn->last_input_ms = b->now_ms;
@@ -119,11 +133,11 @@ static size_t first_packet(struct broker *b, struct conn *conn, struct bytes in)
             end_as_malformed(b, conn, MQTT_REASON_PROTOCOL_ERROR);
             return 0;
         }
-        if (most > CONNECT_BYTES_MAX)
-            most = CONNECT_BYTES_MAX;
     } else if (conn->session != NULL) {
         most = packet_bytes_max(b, conn->session->role);
     }
+    if (conn->session == NULL && most > CONNECT_BYTES_MAX)
+        most = CONNECT_BYTES_MAX;
     size_t size = 0;
     int error = mqtt_frame(in, &size);
     if (error != 0 && error != SEALMQ_E_AGAIN) {

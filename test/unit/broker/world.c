@@ -56,6 +56,20 @@ static void host_disconnected(void *context, struct broker_conn conn,
     shard->world->disconnect_reason = reason;
 }
 
+static bool host_auth_begin(void *context, const struct broker_auth_request *request)
+{
+    struct world_shard *shard = context;
+    struct world *w = shard->world;
+    return w->auth_begin(w, w->shard[shard->index], request);
+}
+
+static void host_auth_continue(void *context, const struct broker_auth_request *request)
+{
+    struct world_shard *shard = context;
+    struct world *w = shard->world;
+    w->auth_continue(w, w->shard[shard->index], request);
+}
+
 void world_init(struct world *w, unsigned shards)
 {
     *w = (struct world){.shards = shards, .now_ms = 1000};
@@ -75,6 +89,8 @@ void world_start(struct world *w)
                     .publish = w->publish == NULL ? NULL : host_publish,
                     .connected = host_connected,
                     .disconnected = host_disconnected,
+                    .auth_begin = w->auth_begin == NULL ? NULL : host_auth_begin,
+                    .auth_continue = w->auth_begin == NULL ? NULL : host_auth_continue,
                 },
             .limits = w->limits,
             .shard = i,

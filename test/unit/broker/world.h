@@ -33,6 +33,10 @@ struct world {
     bool defers_authentication;
     struct broker_grant grant;
     const char *response_prefix;
+    bool (*auth_begin)(struct world *w, struct broker *b,
+                       const struct broker_auth_request *request);
+    void (*auth_continue)(struct world *w, struct broker *b,
+                          const struct broker_auth_request *request);
     struct broker_auth_request last_auth; /* without its borrowed bytes */
     bool (*authorize)(const struct broker_subject *subject, enum broker_access access,
                       struct bytes topic);
