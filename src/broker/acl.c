@@ -41,49 +41,81 @@ struct acl {
 
 /* ---- asking ---- */
 
-static bool is_placeable(struct bytes name)
+/* How well a subject fits into a pattern. */
+enum expansion {
+    EXPANDED,
+    EXPANDED_WIDER, /* a name spans levels, so that it may reach into what is another's */
+    NOT_NAMED,      /* a name is missing: the pattern says nothing about this subject */
+    NOT_NAMEABLE,   /* a name holds a wildcard, or the whole is too long */
+};
+
+static bool holds(struct bytes name, char c)
 {
-    return name.n != 0 && memchr(name.p, '+', name.n) == NULL &&
-           memchr(name.p, '#', name.n) == NULL;
+    return memchr(name.p, c, name.n) != NULL;
 }
 
-/* Writes the filter of a pattern for one subject. False when that is not possible: a name is
- * missing or holds a wildcard, or the whole is too long. */
-static bool expand(struct bytes pattern, const struct broker_subject *subject,
-                   uint8_t out[EXPANDED_MAX], struct bytes *expanded)
+/* Writes the filter of a pattern for one subject. */
+static enum expansion expand(struct bytes pattern, const struct broker_subject *subject,
+                             uint8_t out[EXPANDED_MAX], struct bytes *expanded)
 {
+    enum expansion result = EXPANDED;
     size_t n = 0;
     for (size_t i = 0; i < pattern.n; i++) {
         struct bytes part = bytes_of(pattern.p + i, 1);
         if (i + 1 < pattern.n && pattern.p[i] == '%' &&
             (pattern.p[i + 1] == 'c' || pattern.p[i + 1] == 'u')) {
             part = pattern.p[++i] == 'c' ? subject->client_id : subject->user_name;
-            if (!is_placeable(part))
-                return false;
+            if (part.n == 0)
+                return NOT_NAMED;
+            if (holds(part, '+') || holds(part, '#'))
+                return NOT_NAMEABLE;
+            if (holds(part, '/'))
+                result = EXPANDED_WIDER;
         }
         if (part.n > EXPANDED_MAX - n)
-            return false;
+            return NOT_NAMEABLE;
         memcpy(out + n, part.p, part.n);
         n += part.n;
     }
     *expanded = bytes_of(out, n);
-    return true;
+    return result;
+}
+
+/* The rule's filter for the subject; false when the rule does not apply to it: who cannot be named
+ * in a pattern gains nothing by it, and escapes no denial. */
+static bool filter_for(const struct acl_rule *rule, const struct broker_subject *subject,
+                       uint8_t room[EXPANDED_MAX], struct bytes *filter,
+                       struct acl_opinion *opinion)
+{
+    const bool denies = (rule->kinds & RULE_DENY) != 0;
+    *filter = rule->filter;
+    if (!rule->is_pattern)
+        return true;
+    switch (expand(rule->filter, subject, room, filter)) {
+    case EXPANDED:
+        return true;
+    case EXPANDED_WIDER:
+        return denies;
+    case NOT_NAMED:
+        return false;
+    case NOT_NAMEABLE:
+        break;
+    }
+    opinion->is_denied |= denies;
+    return false;
 }
 
 void acl_apply(const struct acl_rule *rule, const struct broker_subject *subject,
                enum broker_access access, struct bytes topic, struct acl_opinion *opinion)
 {
     uint8_t room[EXPANDED_MAX];
-    struct bytes filter = rule->filter;
+    struct bytes filter;
     bool denies = (rule->kinds & RULE_DENY) != 0;
     unsigned wanted = access == BROKER_WRITE ? RULE_WRITE : RULE_READ;
     if (!denies && (rule->kinds & wanted) == 0)
         return;
-    if (rule->is_pattern && !expand(filter, subject, room, &filter)) {
-        /* Who cannot be named in a pattern gains nothing by it, and escapes no denial. */
-        opinion->is_denied |= denies;
+    if (!filter_for(rule, subject, room, &filter, opinion))
         return;
-    }
     bool applies;
     if (access != BROKER_SUBSCRIBE)
         applies = mqtt_filter_matches(filter, topic);
@@ -293,6 +325,11 @@ static int parse_rule(struct parsing *p, struct bytes rest, bool is_pattern)
         rule.kinds = kinds;
         rest = after;
     }
+    /* A misspelt `deny` must not become a grant on a strange topic. */
+    if (kinds == 0 && after.n != 0)
+        return refuse(p,
+                      "not read, write, readwrite or deny; a filter with spaces needs one of them "
+                      "before it");
     rule.filter = rest;
     if (rest.n == 0)
         return refuse(p, "a topic filter is missing");

@@ -109,6 +109,32 @@ static void patterns_are_for_everyone_by_name(void **state)
     acl_free(acl);
 }
 
+/* "a/b" must not be heard in what belongs to "a". */
+static void a_name_with_levels_gains_nothing_by_a_pattern(void **state)
+{
+    (void)state;
+    struct acl *acl = parse("pattern write clients/%c/#\npattern read users/%u\n"
+                            "pattern deny open/%c/#\npattern read open/#\n",
+                            NULL);
+    struct broker_subject a = subject(BROKER_ROLE_ORDINARY, "a", "a");
+    struct broker_subject below = subject(BROKER_ROLE_ORDINARY, "a/b", "a/b");
+    struct broker_subject nobody = subject(BROKER_ROLE_ORDINARY, "c", "");
+    assert_true(may(acl, &a, BROKER_WRITE, "clients/a/b/x"));
+    assert_false(may(acl, &below, BROKER_WRITE, "clients/a/b/x"));
+    assert_false(may(acl, &below, BROKER_READ, "users/a/b"));
+    /* A denial is meant for it all the same, and for no other topic. */
+    assert_false(may(acl, &below, BROKER_READ, "open/a/b/x"));
+    assert_true(may(acl, &below, BROKER_READ, "open/a/c"));
+    assert_true(may(acl, &nobody, BROKER_READ, "open/x"));
+    acl_free(acl);
+    /* Who has no name is in no pattern by name, be it a grant or a denial. */
+    acl = parse("topic read open/#\npattern deny open/%u\n", NULL);
+    struct broker_subject anonymous = subject(BROKER_ROLE_ORDINARY, "c", "");
+    anonymous.is_anonymous = true;
+    assert_true(may(acl, &anonymous, BROKER_READ, "open/x"));
+    acl_free(acl);
+}
+
 static void subscription_is_allowed_when_something_can_be_read(void **state)
 {
     (void)state;
@@ -251,6 +277,8 @@ static void bad_text_is_refused_with_its_line(void **state)
         {"user a\ntopic read a/#/b\n", 2},
         {"allow a\n", 1},
         {"pattern a+\n", 1},
+        {"user u\ntopic dney a\n", 2},
+        {"topic my room/#\n", 1},
         {"topic a\n\n\ntopics b", 4},
         {"topic \xff\xfe\n", 1},
         {"topic read b#", 1},
@@ -308,6 +336,7 @@ int main(void)
         cmocka_unit_test(lines_before_a_user_are_for_anonymous_clients),
         cmocka_unit_test(users_have_their_own_topics_and_deny_outweighs),
         cmocka_unit_test(patterns_are_for_everyone_by_name),
+        cmocka_unit_test(a_name_with_levels_gains_nothing_by_a_pattern),
         cmocka_unit_test(subscription_is_allowed_when_something_can_be_read),
         cmocka_unit_test(defaults_without_a_text),
         cmocka_unit_test(member_stays_below_its_own_id),
