@@ -78,6 +78,8 @@ void broker_change_limits(struct broker *b, const struct broker_limits *limits)
     b->limits.subscriptions_all = old.subscriptions_all;
     b->limits.queued_messages_all = old.queued_messages_all;
     b->limits.waiting_bytes = old.waiting_bytes;
+    b->limits.passing_bytes = old.passing_bytes;
+    b->limits.connects_per_second = old.connects_per_second;
     ASSERT(b->limits.inflight != 0 && b->limits.output_bytes != 0 && b->limits.topic_bytes != 0);
 }
 

@@ -301,7 +301,7 @@ void broker_access_changed(struct broker *broker);
 /* Other limits from here on, for what comes then: nobody is cut for having more. Those that clients
  * were told, that memory is laid out by or that all shards share stay as they are: packet_bytes,
  * receive_maximum, topic_aliases, topic_aliases_sent, topic_levels, connections, sessions,
- * subscriptions_all, queued_messages_all, waiting_bytes. */
+ * subscriptions_all, queued_messages_all, waiting_bytes, passing_bytes, connects_per_second. */
 void broker_change_limits(struct broker *broker, const struct broker_limits *limits);
 
 /* Counters since the start, and gauges (broker/stats.h). From any thread: each number is right, but

@@ -27,12 +27,17 @@
     X(queued_bytes, 0, INT64_MAX, LIVE, "bytes", "the same in bytes")                              \
     X(queued_messages_all, 1, INT64_MAX, FIXED, "", "messages waiting in all sessions")            \
     X(waiting_bytes, 1048576, INT64_MAX, FIXED, "bytes", "memory of all that waits for clients")   \
+    X(passing_bytes, 65536, INT64_MAX, FIXED, "bytes", "in all, on the way between workers")       \
     X(output_bytes, 1024, INT64_MAX, LIVE, "bytes", "unsent bytes of one connection")              \
     X(retained_messages, 0, UINT32_MAX, LIVE, "", "retained messages in all")                      \
     X(retained_bytes, 0, INT64_MAX, LIVE, "bytes", "the same in bytes")                            \
     X(session_expiry_max_s, 0, UINT32_MAX, LIVE, "seconds",                                        \
       "longest life of a session left behind")                                                     \
     X(keep_alive_max_s, 0, UINT16_MAX, LIVE, "seconds", "longest keep alive; 0: any")              \
+    X(bytes_per_second, 0, INT64_MAX, LIVE, "bytes", "from one client, slowed above; 0: any")      \
+    X(messages_per_second, 0, 1000000000, LIVE, "", "from one client, slowed above; 0: any")       \
+    X(connects_per_second, 0, 1000000, FIXED, "", "of one client id; 0: any")                      \
+    X(slow_publishers_ms, 0, 60000, LIVE, "ms", "a full receiver slows publishers so long")        \
     X(connect_timeout_ms, 100, 600000, FIXED, "ms", "from opening to a whole CONNECT and log-in")
 
 /* NULL: not set */
