@@ -21,6 +21,7 @@ struct peer {
     unsigned shard;
     struct broker_conn conn;
     bool is_open, is_stuck, awaits_login;
+    bool knows_alias[UINT8_MAX + 1];
     enum mqtt_version version; /* 0 until it is known */
     struct buf in;             /* not yet taken by the server */
     struct buf out;            /* not yet checked */
@@ -57,6 +58,36 @@ static void authenticate(void *context, const struct broker_auth_request *reques
         answer_login(peer, 0);
 }
 
+/* The method "m": what the client says is what becomes of it. */
+static void answer_auth(struct peer *peer, const struct broker_auth_request *request)
+{
+    struct broker *b = server.shard[peer->shard];
+    struct bytes data = request->auth_data;
+    ASSERT(request->version == MQTT_V5 && bytes_equal(request->auth_method, BYTES_LIT("m")));
+    ASSERT(broker_conn_data(b, request->conn) == peer);
+    if (data.n == 0 || data.p[0] == 'c')
+        ASSERT(broker_auth_challenge(b, request->conn, data, server.now_ms) == 0);
+    else if (data.p[0] != 'l')
+        answer_login(peer, data.p[0] == 'y' ? 0 : MQTT_REASON_NOT_AUTHORIZED);
+}
+
+static bool auth_begin(void *context, const struct broker_auth_request *request)
+{
+    struct peer *peer = broker_conn_data(*(struct broker **)context, request->conn);
+    peer->version = request->version;
+    ASSERT(request->auth_method.n != 0);
+    if (!bytes_equal(request->auth_method, BYTES_LIT("m")))
+        return false;
+    peer->awaits_login = true;
+    answer_auth(peer, request);
+    return true;
+}
+
+static void auth_continue(void *context, const struct broker_auth_request *request)
+{
+    answer_auth(broker_conn_data(*(struct broker **)context, request->conn), request);
+}
+
 static bool authorize(void *context, const struct broker_subject *subject,
                       enum broker_access access, struct bytes topic)
 {
@@ -78,6 +109,19 @@ static enum broker_verdict publish(void *context, const struct broker_publish *i
     return BROKER_DEFER;
 }
 
+/* An alias stands for a topic only after it has come with one, on this connection. */
+static void check_alias(struct peer *peer, const struct mqtt_publish *publish)
+{
+    struct mqtt_prop alias;
+    if (!mqtt_props_find(publish->props, MQTT_PROP_TOPIC_ALIAS, &alias)) {
+        ASSERT(publish->topic.n != 0);
+        return;
+    }
+    ASSERT(alias.number != 0 && alias.number <= UINT8_MAX);
+    ASSERT(publish->topic.n != 0 || peer->knows_alias[alias.number]);
+    peer->knows_alias[alias.number] = true;
+}
+
 static void check_output(struct peer *peer)
 {
     size_t size;
@@ -89,6 +133,8 @@ static void check_output(struct peer *peer)
         bool is_v5 = mqtt_decode(bytes, MQTT_V5, false, &packet, &reason) == 0;
         /* A client that was refused before its log-in has told its version to nobody here. */
         ASSERT(peer->version == MQTT_V5 ? is_v5 : is_v311 || (peer->version != MQTT_V311 && is_v5));
+        if (peer->version == MQTT_V5 && packet.type == MQTT_PUBLISH)
+            check_alias(peer, &packet.publish);
         buf_consume(&peer->out, size);
     }
 }
@@ -99,6 +145,7 @@ static void open_peer(struct peer *peer)
     peer->version = (enum mqtt_version)0;
     peer->is_open = broker_open(b, peer, "fuzz", server.now_ms, &peer->conn) == 0;
     peer->is_stuck = peer->awaits_login = false;
+    memset(peer->knows_alias, 0, sizeof peer->knows_alias);
     peer->ticket_count = 0;
 }
 
@@ -237,11 +284,17 @@ static void start(unsigned flags)
     server = (struct server){.flags = flags, .shards = 1 + (flags & 1), .now_ms = 1};
     for (unsigned i = 0; i < server.shards; i++) {
         struct broker_options options = {
-            .host = {&server.shard[i], authenticate, authorize, publish, NULL, NULL},
+            .host = {.context = &server.shard[i],
+                     .authenticate = authenticate,
+                     .authorize = authorize,
+                     .publish = publish,
+                     .auth_begin = auth_begin,
+                     .auth_continue = auth_continue},
             .shard = i,
             .shards = server.shards,
             .retained_counter = &server.retained_counter,
             .seed = 1,
+            .response_prefix = "r",
         };
         broker_limits_default(&options.limits);
         /* Small, so that a small input reaches them. */

@@ -49,6 +49,11 @@ def ack(first, number):
     return packet(first, number.to_bytes(2, 'big'))
 
 
+def auth(reason, data, method=b'm'):
+    props = b'\x15' + text(method) + b'\x16' + text(data)
+    return packet(0xf0, bytes([reason, len(props)]) + props)
+
+
 def give(connection, data):
     out = b''
     while data:
@@ -97,6 +102,29 @@ SEEDS = {
     'shards': (TWO_SHARDS, give(0, connect(b'a') + subscribe([(b'#', 1)])) +
                give(1, connect(b'b') + publish(b'x', b'1', 1, retain=True) +
                     publish(b'x', b'', 1, 2, retain=True)) + act(CUT) + act(DISCONNECT, 1)),
+    'groups': (0, give(0, connect(b'a') + subscribe([(b'$share/g/#', 1), (b'$share/h/x', 2)], props=b'\x0b\x07')) +
+               give(1, connect(b'b') + subscribe([(b'$share/g/#', 1), (b'$share/g/x/y', 9)]) +
+                    b''.join(publish(b'x', b'p', 1 + n % 2, n) for n in range(1, 6))) +
+               give(0, ack(0x40, 1) + unsubscribe([b'$share/g/#', b'$share/i/#'])) + act(CUT) +
+               give(0, connect(b'a', clean=False)) + act(TIME, 0, 2) + give(1, END)),
+    'groups_of_shards': (TWO_SHARDS, give(0, connect(b'c') + subscribe([(b'$share/g/#', 1)], props=b'\x0b\x07')) +
+                         give(1, connect(b'b') + subscribe([(b'$share/g/#', 1)]) +
+                              b''.join(publish(b'x', b'p', 1, n, retain=n == 2) for n in range(1, 6))) +
+                         act(CUT) + give(1, publish(b'x', b'q', 1, 9)) +
+                         give(0, connect(b'c', clean=False) + unsubscribe([b'$share/g/#'])) + act(CUT, 1)),
+    'aliases_sent': (0, give(0, connect(b'a', props=b'\x22\x00\x02') + subscribe([(b'#', 1)])) +
+                     give(1, connect(b'b') + b''.join(publish(t, b'p', n % 2, n + 1) for n, t in enumerate(
+                         (b'long', b'long', b'name', b'third', b'third', b'long')))) + act(CUT) +
+                     give(0, connect(b'a', clean=False, props=b'\x22\x00\x01'))),
+    'auth': (0, give(0, connect(b'a', props=b'\x15\x00\x01m\x16\x00\x01c\x19\x01') + auth(0x18, b'c') +
+                     auth(0x18, b'y') + auth(0x19, b'c') + PING + auth(0x18, b'y') + auth(0x19, b'n')) +
+             give(1, connect(b'b', props=b'\x15\x00\x01m\x16\x00\x01l') + auth(0x18, b'y')) + act(LOGIN, 1) +
+             give(1, auth(0x19, b'l') + PING) + act(LOGIN, 1) + give(1, auth(0x19, b'l')) + act(LOGIN, 1, 3)),
+    'auth_refused': (0, give(0, connect(b'a', props=b'\x15\x00\x01x')) +
+                     give(1, connect(b'b', props=b'\x15\x00\x01m') + PING)),
+    'text': (0, give(0, connect(b'a', props=b'\x17\x00') + publish(b't', b'\xff', 1, props=b'\x01\x01') +
+                     publish(b't', b'ok', 2, 2, props=b'\x01\x01') + subscribe([(b'n', 0)])) +
+             give(1, connect(b'b', props=b'\x27\x00\x00\x00\x16') + publish(b'n', b'', 1, 1))),
     'second_connect': (0, give(0, connect(b'a') + connect(b'a').replace(b'MQTT\x05', b'MQTT\x15'))),
     'nonsense': (0, give(0, b'GET / HTTP/1.1\r\n\r\n') + give(1, connect(b'x')[:-3] + b'\xff')),
 }
