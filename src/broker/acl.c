@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "broker/filter_sets.h"
+#include "broker/sys_tree.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,7 +166,7 @@ static bool text_allows(const struct acl *acl, const struct broker_subject *subj
 static bool default_allows(const struct acl *acl, enum broker_access access, struct bytes topic)
 {
     if (acl->fallback == ACL_DEFAULT_ALL_BUT_DOLLAR)
-        return topic.n == 0 || topic.p[0] != '$';
+        return topic.n == 0 || topic.p[0] != '$' || (access != BROKER_WRITE && sys_tree_has(topic));
     struct acl_rule verified = {.kinds = RULE_READ, .filter = BYTES_LIT("verified/#")};
     struct acl_opinion opinion = {0};
     acl_apply(&verified, NULL, access, topic, &opinion);
@@ -175,6 +176,9 @@ static bool default_allows(const struct acl *acl, enum broker_access access, str
 bool acl_allows(const struct acl *acl, const struct broker_subject *subject,
                 enum broker_access access, struct bytes topic)
 {
+    /* What the server says of itself nobody else says. */
+    if (access == BROKER_WRITE && sys_tree_has(topic))
+        return false;
     if (acl->has_network && subject->role != BROKER_ROLE_ORDINARY)
         return acl_role_allows(acl->network, subject, access, topic);
     if (acl->has_network && access == BROKER_WRITE && acl_is_reserved(acl->network, topic))

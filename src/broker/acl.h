@@ -7,6 +7,7 @@
  * write and read below chain/<network>/. An ADMIN may write chain/<network>/request and query, and
  * read everything but others' sealed topics. ORDINARY clients follow the ACL text; without one the
  * default given, and no ordinary client may write verified/# or chain/<network>/#.
+ * Nobody writes $SYS, whatever a text says; without a text the plain broker lets everyone read it.
  *
  * Of a subscription's filter (BROKER_SUBSCRIBE) it is asked whether it can match anything that may
  * be read; which topics the subscriber then gets is asked one by one (BROKER_READ). So "#" is a

@@ -33,6 +33,7 @@ enum broker_stat_kind {
     X(COUNTER, sessions_expired_total, "sessions_expired_total", "",                               \
       "Offline sessions that ended because their time was up.")                                    \
     X(GAUGE, subscriptions, "subscriptions", "", "Subscriptions of all sessions.")                 \
+    X(GAUGE, shared_subscriptions, "shared_subscriptions", "", "Those of them that are shared.")   \
     X(SAME, retained, "retained_messages", "", "Retained messages.")                               \
     X(SAME, retained_bytes, "retained_bytes", "", "Memory of retained messages.")                  \
     X(GAUGE, inflight, "inflight_messages", "",                                                    \

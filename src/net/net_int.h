@@ -147,6 +147,7 @@ struct net_worker {
 
     bool is_accepting, is_stopping, is_finished;
     uint64_t stop_due_ms;
+    _Atomic uint64_t turns; /* written by this worker only */
 };
 
 /* A listener; but for `tls` it does not change. */

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static unsigned default_workers(void)
@@ -215,4 +216,19 @@ void net_server_stats(struct net_server *server, struct broker_stats *out)
         broker_stats_get(server->workers[i].broker, &one);
         broker_stats_add(out, &one);
     }
+}
+
+void net_server_worker_stats(struct net_server *server, unsigned index,
+                             struct net_worker_stats *out)
+{
+    ASSERT(server->is_running && index < server->worker_count);
+    struct net_worker *worker = &server->workers[index];
+    clockid_t clock;
+    struct timespec spent = {0};
+    if (pthread_getcpuclockid(worker->thread, &clock) == 0)
+        (void)clock_gettime(clock, &spent);
+    *out = (struct net_worker_stats){
+        .turns_total = atomic_load_explicit(&worker->turns, memory_order_relaxed),
+        .cpu_seconds = (double)spent.tv_sec + (double)spent.tv_nsec / 1e9,
+    };
 }

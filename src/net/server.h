@@ -112,6 +112,14 @@ struct net_worker *net_server_owner(struct net_server *server, struct bytes clie
 /* Sum over the workers' counters as they are now (broker_stats_get). From any thread. */
 void net_server_stats(struct net_server *server, struct broker_stats *out);
 
+/* What a worker has spent. Between net_server_start and net_server_stop, from any thread. */
+struct net_worker_stats {
+    uint64_t turns_total; /* of its loop */
+    double cpu_seconds;
+};
+void net_server_worker_stats(struct net_server *server, unsigned index,
+                             struct net_worker_stats *out);
+
 /* Runs fn(worker_context, arg) on the worker's thread, soon, in the order of posting from one
  * thread. From any thread. SEALMQ_E_CLOSED when the worker has stopped (fn will not run). */
 SEALMQ_MUST_CHECK int net_worker_post(struct net_worker *worker,

@@ -200,8 +200,11 @@ static void on_prepare(uv_prepare_t *prepare)
 
 static void on_check(uv_check_t *check)
 {
-    worker_rise(check->data);
-    worker_end_turn(check->data);
+    struct net_worker *worker = check->data;
+    uint64_t turns = atomic_load_explicit(&worker->turns, memory_order_relaxed);
+    atomic_store_explicit(&worker->turns, turns + 1, memory_order_relaxed);
+    worker_rise(worker);
+    worker_end_turn(worker);
 }
 
 static void on_wake(uv_async_t *wake)

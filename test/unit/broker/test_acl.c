@@ -158,8 +158,10 @@ static void defaults_without_a_text(void **state)
     assert_int_equal(acl_default_new(ACL_DEFAULT_ALL_BUT_DOLLAR, NULL, &acl), 0);
     assert_true(may(acl, &any, BROKER_WRITE, "chain/plant/x"));
     assert_true(may(acl, &any, BROKER_SUBSCRIBE, "#"));
-    assert_false(may(acl, &any, BROKER_READ, "$SYS/x"));
-    assert_false(may(acl, &any, BROKER_SUBSCRIBE, "$SYS/#"));
+    assert_true(may(acl, &any, BROKER_READ, "$SYS/x"));
+    assert_true(may(acl, &any, BROKER_SUBSCRIBE, "$SYS/#"));
+    assert_false(may(acl, &any, BROKER_WRITE, "$SYS/x"));
+    assert_false(may(acl, &any, BROKER_READ, "$SYSTEM/x"));
     acl_free(acl);
     assert_int_equal(acl_default_new(ACL_DEFAULT_READ_VERIFIED, "plant", &acl), 0);
     assert_true(may(acl, &any, BROKER_READ, "verified/a/b/c"));
