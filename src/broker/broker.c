@@ -119,6 +119,7 @@ static void show_gauges(struct broker *b)
 {
     STAT_SET(b, sessions_offline, b->sessions.count - STAT_GET(b, sessions_online));
     STAT_SET(b, subscriptions, b->subtree.count);
+    STAT_SET(b, shared_subscriptions, b->subtree.shared_count);
     STAT_SET(b, retained, b->retained.count);
     STAT_SET(b, retained_bytes, b->retained.bytes);
 }

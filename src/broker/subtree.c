@@ -86,6 +86,7 @@ static void link_subscription(struct subtree *tree, struct subscription *s)
     if (s->group != NULL) {
         group_add_member(s->group, s, ring_of(subscriber));
         subscriber->shared_count++;
+        tree->shared_count++;
     } else {
         s->next = node->first;
         if (node->first != NULL)
@@ -120,6 +121,7 @@ static void remove_subscription(struct subtree *tree, struct subscription *s)
     if (s->group != NULL) {
         group_remove_member(s->group, s, ring_of(s->subscriber));
         s->subscriber->shared_count--;
+        tree->shared_count--;
     } else {
         unlink_from_node(s);
     }

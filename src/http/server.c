@@ -62,6 +62,35 @@ static bool address_parse(const char *text, uint16_t port, union address *out, s
     return false;
 }
 
+bool http_address_split(const char *text, char *address, size_t address_size, uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t n = colon == NULL ? 0 : (size_t)(colon - text);
+    bool is_bracketed = n >= 2 && text[0] == '[' && text[n - 1] == ']';
+    union address parsed;
+    socklen_t size;
+    char *end = NULL;
+    if (is_bracketed) {
+        text++;
+        n -= 2;
+    }
+    address[0] = '\0';
+    if (n == 0 || n >= address_size || colon[1] < '0' || colon[1] > '9')
+        return false;
+    errno = 0;
+    unsigned long number = strtoul(colon + 1, &end, 10);
+    memcpy(address, text, n);
+    address[n] = '\0';
+    bool is_v6 = strchr(address, ':') != NULL;
+    if (errno != 0 || *end != '\0' || number > UINT16_MAX || is_v6 != is_bracketed ||
+        !address_parse(address, 0, &parsed, &size)) {
+        address[0] = '\0';
+        return false;
+    }
+    *port = (uint16_t)number;
+    return true;
+}
+
 bool http_address_is_loopback(const char *address)
 {
     union address parsed;

@@ -46,6 +46,8 @@ SEALMQ_MUST_CHECK int http_server_new(const struct http_options *options, struct
                                       char *why, size_t why_size);
 void http_server_free(struct http_server *server);
 uint16_t http_server_port(const struct http_server *server);
+/* Takes "127.0.0.1:9883" or "[::1]:9883" apart; false when it is neither, or does not fit. */
+bool http_address_split(const char *text, char *address, size_t address_size, uint16_t *port);
 /* Whether the address is of this machine alone. */
 bool http_address_is_loopback(const char *address);
 

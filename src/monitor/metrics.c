@@ -28,7 +28,7 @@ static void append_number(struct buf *out, double value)
     if (value >= 0 && value < 9007199254740992.0 && value == (double)(uint64_t)value)
         buf_printf(out, "%llu", (unsigned long long)value);
     else
-        buf_printf(out, "%.9g", value);
+        buf_printf(out, "%.13g", value);
 }
 
 void metrics_sample(struct buf *out, const char *name, const char *label,

@@ -41,7 +41,7 @@ static void append_workers(struct monitor *monitor, struct buf *out)
     struct net_server *server = monitor->options.server;
     struct probe_result probe;
     struct net_worker_stats stats[PROBE_WORKERS_MAX];
-    char index[8];
+    char index[12];
     if (probe_workers(server, &probe) != 0) {
         out->failed = SEALMQ_E_NOMEM;
         return;
