@@ -102,6 +102,14 @@ bool http_address_is_loopback(const char *address)
     return IN6_IS_ADDR_LOOPBACK(&parsed.v6.sin6_addr);
 }
 
+/* A path is compared as it was sent: nothing that a client needs is written with escapes. */
+static size_t keep_escapes(void *context, struct MHD_Connection *connection, char *path)
+{
+    (void)context;
+    (void)connection;
+    return strlen(path);
+}
+
 /* --- answers ------------------------------------------------------------------------------- */
 
 static enum MHD_Result send_answer(struct MHD_Connection *connection, struct http_answer *answer)
@@ -279,16 +287,19 @@ static int bind_socket(const struct http_options *options, int *out, uint16_t *p
 
 static int start_daemon(struct http_server *server, int fd)
 {
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, HTTP_CONNECTION_MS / 1000, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_REQUEST_BYTES_MAX, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 1024, NULL},
+        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+        {MHD_OPTION_LISTEN_SOCKET, fd, NULL}, /* taken */
+        {MHD_OPTION_END, 0, NULL},
+    };
     server->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, server,            /* */
-                         MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd,                    /* taken */
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX, /* */
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_CONNECTION_MS / 1000, /* */
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_BYTES_MAX, /* */
-                         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)1024,               /* */
-                         MHD_OPTION_STRICT_FOR_CLIENT, 1,                                    /* */
-                         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,                /* */
-                         MHD_OPTION_END);
+        MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, server, MHD_OPTION_ARRAY,
+                         options, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+                         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_END);
     if (server->daemon == NULL)
         return SEALMQ_E_NOMEM;
     const union MHD_DaemonInfo *info =
