@@ -18,7 +18,8 @@ CONNECTIONS_MAX = 32
 def watched(processes):
     """A broker with two workers: its process, its MQTT port, and its HTTP port."""
     http_port = lib.free_port()
-    process, port = processes.broker('--workers', 2, '--metrics', f'127.0.0.1:{http_port}')
+    process, port = processes.broker('--workers', 2, '--sys-interval', 0, '--metrics',
+                                     f'127.0.0.1:{http_port}')
     lib.wait_for_port(http_port, process)
     return process, port, http_port
 
