@@ -5,8 +5,10 @@
 #include "base/log.h"
 #include "config/address.h"
 #include "crypto/sign.h"
+#include "http/server.h"
 #include "serve/serve.h"
 
+#include <arpa/inet.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -28,7 +30,10 @@ struct options {
     const char *tls_cert, *tls_key, *passwords, *acl;
     bool allow_anonymous, only_test, only_print, is_verbose;
     unsigned workers;
-    uint32_t packet_bytes; /* 0: the default */
+    uint32_t packet_bytes;                  /* 0: the default */
+    char metrics_address[INET6_ADDRSTRLEN]; /* "": none */
+    uint16_t metrics_port;
+    uint32_t sys_interval_s;
 };
 
 /* --- running ------------------------------------------------------------------------------- */
@@ -126,7 +131,8 @@ static void print_help(void)
         "usage: sealmq broker --config FILE [--test-config | --print-config] [-v]\n"
         "       sealmq broker [-p PORT] [--bind ADDRESS]... [--allow-anonymous]\n"
         "                     [--passwords FILE] [--acl FILE] [--tls-cert FILE --tls-key FILE]\n"
-        "                     [--websocket PORT] [--workers N] [--max-packet BYTES] [-v]\n"
+        "                     [--websocket PORT] [--workers N] [--max-packet BYTES]\n"
+        "                     [--metrics ADDRESS:PORT] [--sys-interval SECONDS] [-v]\n"
         "\n"
         "Runs an MQTT server (3.1.1 and 5.0) without a ledger: from a configuration file\n"
         "(docs/operations/broker.md), or from options for the simple case.\n"
@@ -143,12 +149,16 @@ static void print_help(void)
         "                           and bound to loopback only, they are let in anyhow\n"
         "      --passwords FILE     user names and passwords, made with `sealmq passwd`\n"
         "      --acl FILE           who may read and write which topics (user, topic and pattern\n"
-        "                           lines as Mosquitto has them); without it all but $-topics\n"
+        "                           lines as Mosquitto has them); without it all but\n"
+        "                           $-topics, of which $SYS may be read\n"
         "      --tls-cert FILE      serve TLS with this certificate (PEM, with its chain)\n"
         "      --tls-key FILE       the certificate's secret key\n"
         "      --websocket PORT     serve WebSocket on this port besides\n"
         "      --workers N          threads; the default is one for each processor\n"
         "      --max-packet BYTES   largest packet taken from a client\n"
+        "      --metrics ADDRESS:PORT  answer /metrics (Prometheus) and /healthz over HTTP there,\n"
+        "                           such as 127.0.0.1:9883; whoever reaches it may read it\n"
+        "      --sys-interval SECONDS  between updates of the $SYS topics; 10, and 0 for none\n"
         "  -v, --verbose            log more\n"
         "      --help               this\n"
         "\n"
@@ -217,6 +227,20 @@ static int take_option(struct options *options, int option, const char *value)
                              PACKET_BYTES_MOST);
         options->packet_bytes = (uint32_t)number;
         return 0;
+    case 'M':
+        if (!http_address_split(value, options->metrics_address, sizeof options->metrics_address,
+                                &options->metrics_port))
+            return cli_usage(ME,
+                             "--metrics %s: give a numeric address and a port, such as "
+                             "127.0.0.1:9883 or [::1]:9883",
+                             value);
+        return 0;
+    case 'S':
+        if (!cli_parse_number(value, 0, CONFIG_SYS_INTERVAL_MAX, &number))
+            return cli_usage(ME, "--sys-interval %s: give seconds, 0 to %d", value,
+                             CONFIG_SYS_INTERVAL_MAX);
+        options->sys_interval_s = (uint32_t)number;
+        return 0;
     default:
         options->is_verbose = true;
         return 0;
@@ -262,6 +286,21 @@ static int add_websockets(const struct options *options, struct broker_config *c
     return e;
 }
 
+static int add_watching(const struct options *options, struct broker_config *config)
+{
+    config->sys_interval = malloc(sizeof *config->sys_interval);
+    if (config->sys_interval == NULL)
+        return SEALMQ_E_NOMEM;
+    *config->sys_interval = options->sys_interval_s;
+    if (options->metrics_address[0] == '\0')
+        return 0;
+    config->metrics = calloc(1, sizeof *config->metrics);
+    if (config->metrics == NULL || !copy(&config->metrics->address, options->metrics_address))
+        return SEALMQ_E_NOMEM;
+    config->metrics->port = options->metrics_port;
+    return 0;
+}
+
 static int fill(const struct options *options, struct broker_config *config)
 {
     if (!copy(&config->passwords, options->passwords) || !copy(&config->acl, options->acl))
@@ -275,7 +314,7 @@ static int fill(const struct options *options, struct broker_config *config)
             return SEALMQ_E_NOMEM;
         *config->limits.packet_bytes = options->packet_bytes;
     }
-    int e = 0;
+    int e = add_watching(options, config);
     for (unsigned i = 0; e == 0 && i < options->address_count; i++)
         e = broker_config_add_listener(config, options->addresses[i], options->port);
     if (e == 0)
@@ -356,11 +395,13 @@ int cli_broker(int argc, char **argv)
         {"websocket", required_argument, NULL, 'W'},
         {"workers", required_argument, NULL, 'w'},
         {"max-packet", required_argument, NULL, 'm'},
+        {"metrics", required_argument, NULL, 'M'},
+        {"sys-interval", required_argument, NULL, 'S'},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'H'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.port = CONFIG_PORT_DEFAULT};
+    struct options options = {.port = CONFIG_PORT_DEFAULT, .sys_interval_s = CONFIG_SYS_INTERVAL};
     int option;
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":c:p:v", long_options, NULL)) != -1) {

@@ -10,7 +10,7 @@
 #include "net/server.h"
 
 #define MONITOR_SYS_INTERVAL_S     10
-#define MONITOR_SYS_INTERVAL_MAX_S 3600
+#define MONITOR_SYS_INTERVAL_MAX_S 86400
 
 struct monitor;
 

@@ -107,6 +107,24 @@ static int open_server(struct serve *serve, struct loaded *loaded, char *why, si
     return net_server_new(&loaded->options, &serve->server, why, why_size);
 }
 
+static int open_monitor(struct serve *serve, char *why, size_t why_size)
+{
+    const struct broker_config *config = serve->config;
+    const struct config_metrics *metrics = config->metrics;
+    struct monitor_options options = {
+        .sys_interval_s =
+            config->sys_interval != NULL ? *config->sys_interval : CONFIG_SYS_INTERVAL,
+        .version = SEALMQ_VERSION,
+        .server = serve->server,
+        .health = &serve->health,
+    };
+    if (metrics != NULL) {
+        options.address = metrics->address != NULL ? metrics->address : "127.0.0.1";
+        options.port = metrics->port;
+    }
+    return monitor_new(&options, &serve->monitor, why, why_size);
+}
+
 int serve_new(struct broker_config *config, const char *config_path, struct serve **out, char *why,
               size_t why_size)
 {
@@ -132,6 +150,8 @@ int serve_new(struct broker_config *config, const char *config_path, struct serv
         serve->rules = rules_ref(loaded.rules);
         e = open_server(serve, &loaded, why, why_size);
     }
+    if (e == 0)
+        e = open_monitor(serve, why, why_size);
     serve_unload(&loaded);
     if (e != 0) {
         if (why[0] == '\0')
@@ -145,6 +165,9 @@ int serve_new(struct broker_config *config, const char *config_path, struct serv
 
 static void log_listeners(const struct serve *serve)
 {
+    if (monitor_port(serve->monitor) != 0)
+        log_info(SERVE_LOG, "metrics on port %u, for everybody who reaches it",
+                 monitor_port(serve->monitor));
     for (unsigned i = 0; i < serve->config->listeners_count; i++) {
         const struct config_listener *listener = &serve->config->listeners[i];
         const char *more =
@@ -166,6 +189,8 @@ int serve_start(struct serve *serve)
 {
     int e = net_server_start(serve->server);
     if (e == 0)
+        e = monitor_start(serve->monitor);
+    if (e == 0)
         log_listeners(serve);
     return e;
 }
@@ -174,6 +199,7 @@ void serve_free(struct serve *serve, unsigned drain_ms)
 {
     if (serve == NULL)
         return;
+    monitor_free(serve->monitor);
     if (serve->server != NULL)
         net_server_stop(serve->server, drain_ms);
     net_server_free(serve->server);

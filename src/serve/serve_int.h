@@ -2,6 +2,8 @@
 #ifndef SEALMQ_SERVE_SERVE_INT_H
 #define SEALMQ_SERVE_SERVE_INT_H
 
+#include "base/health.h"
+#include "monitor/monitor.h"
 #include "net/server.h"
 #include "serve/listeners.h"
 #include "serve/rules.h"
@@ -17,6 +19,8 @@ struct serve {
     struct rules *rules; /* newest; workers hold what they use */
     struct used_tokens *used_tokens;
     struct net_server *server;
+    struct health health;    /* what parts say of themselves */
+    struct monitor *monitor; /* /metrics, /healthz and $SYS */
 };
 
 /* What a worker has. */

@@ -6,8 +6,6 @@ int serve_settings(const struct broker_config *config, const struct config_sourc
     if (config->persistence.folder != NULL)
         return config_refuse(source, "persistence",
                              "persistence: this program keeps its state in memory only");
-    if (config->metrics != NULL)
-        return config_refuse(source, "metrics", "metrics: this program serves none");
     out->workers = config->workers;
     broker_limits_default(&out->limits);
     return broker_config_limits(config, source, &out->limits);
