@@ -360,6 +360,25 @@ static int open_server(struct node *node, char *why, size_t why_size)
     return error;
 }
 
+static int open_monitor(struct node *node, char *why, size_t why_size)
+{
+    const struct broker_config *config = &node->config->broker;
+    struct monitor_options options = {
+        .sys_interval_s =
+            config->sys_interval != NULL ? *config->sys_interval : CONFIG_SYS_INTERVAL,
+        .version = SEALMQ_VERSION,
+        .server = node->server,
+        .context = node,
+        .append_metrics = node_append_metrics,
+        .append_troubles = node_append_troubles,
+    };
+    if (config->metrics != NULL) {
+        options.address = config->metrics->address != NULL ? config->metrics->address : "127.0.0.1";
+        options.port = config->metrics->port;
+    }
+    return monitor_new(&options, &node->monitor, why, why_size);
+}
+
 int node_new(const struct node_options *options, struct node **out, char *why, size_t why_size)
 {
     const char *config_path = options->config_path;
@@ -388,6 +407,8 @@ int node_new(const struct node_options *options, struct node **out, char *why, s
     }
     if (error == 0)
         error = open_server(node, why, why_size);
+    if (error == 0)
+        error = open_monitor(node, why, why_size);
     if (error != 0) {
         if (why[0] == '\0')
             snprintf(why, why_size, "%s", sealmq_error_text(error));
@@ -404,6 +425,11 @@ int node_start(struct node *node)
     if (error == 0)
         error = agreement_start(node->agreement);
     if (error == 0)
+        error = monitor_start(node->monitor);
+    if (error == 0 && monitor_port(node->monitor) != 0)
+        log_info("node", "metrics on port %u, for everybody who reaches it",
+                 monitor_port(node->monitor));
+    if (error == 0)
         node_publish_members(node);
     return error;
 }
@@ -414,6 +440,7 @@ void node_free(struct node *node, unsigned drain_ms)
         return;
     /* The server stops taking reports first; then what waits is stored. Its workers exist until
      * the threads that post to them have ended. */
+    monitor_free(node->monitor);
     if (node->server != NULL)
         net_server_stop(node->server, drain_ms);
     historian_free(node->historian);

@@ -4,6 +4,7 @@
 
 #include "broker/acl.h"
 #include "device/service.h"
+#include "monitor/monitor.h"
 #include "net/passwords.h"
 #include "net/server.h"
 #include "node/agreement.h"
@@ -33,6 +34,7 @@ struct node {
     struct historian *historian;
     struct agreement *agreement;
     struct net_server *server;
+    struct monitor *monitor;
 
     /* Replaced whole on reload; readers hold the lock while they ask. */
     pthread_rwlock_t access_lock;
@@ -109,6 +111,14 @@ void node_members_changed(struct node *node);
 /* node_queries.c: chain/<network>/query */
 enum broker_verdict node_query(struct node_worker *worker, const struct broker_publish *in,
                                uint8_t *reason);
+
+/* The sum over the workers, each as of its last report or tick. From any thread. */
+void node_device_stats(const struct node *node, struct device_service_stats *sum,
+                       uint64_t *logins_refused);
+
+/* node_metrics.c: struct monitor_options' functions */
+void node_append_metrics(void *context, struct buf *out);
+void node_append_troubles(void *context, struct buf *out);
 
 /* This node cannot go on as it is: its process is to end, and to begin again. From any thread. */
 void node_fail(void *context, int error);

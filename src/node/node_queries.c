@@ -19,8 +19,8 @@ static void append_hash(struct buf *json, const char *name, struct bytes bytes)
     buf_append_u8(json, '"');
 }
 
-static void add_device_stats(const struct node *node, struct device_service_stats *sum,
-                             uint64_t *logins_refused)
+void node_device_stats(const struct node *node, struct device_service_stats *sum,
+                       uint64_t *logins_refused)
 {
     *sum = (struct device_service_stats){0};
     *logins_refused = 0;
@@ -85,7 +85,7 @@ static void status_rest(const struct node *node, struct buf *json)
     historian_stats_get(node->historian, &h);
     struct device_service_stats d;
     uint64_t logins_refused;
-    add_device_stats(node, &d, &logins_refused);
+    node_device_stats(node, &d, &logins_refused);
     struct broker_stats b;
     net_server_stats(node->server, &b);
     buf_printf(json,

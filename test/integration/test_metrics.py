@@ -1,12 +1,14 @@
 """/metrics and /healthz over HTTP: what they say, and that nobody can harm the server there."""
 import http.client
 import os
+import re
 import socket
 import time
 
 import pytest
 
 import prometheus_text
+import sealmq_network
 import sealmq_testlib as lib
 from sealmq_testlib import MqttClient
 
@@ -289,3 +291,24 @@ def test_a_reader_that_does_not_read_is_cut(watched):
     assert ask(http_port, '/healthz')[1] == b'ok\n'
     for s in stuck:
         s.close()
+
+
+# --- a node -------------------------------------------------------------------------------------
+
+def test_a_node_tells_of_its_chain_history_and_devices(tmp_path):
+    network = sealmq_network.Network(tmp_path / 'network',
+                                     config='workers: 2\nmetrics:\n  port: 0\n')
+    try:
+        network.start()
+        network.wait_for_company()
+        found = re.search(r'metrics on port (\d+)', network.log('a'))
+        port = int(found.group(1))
+        assert ask(port, '/healthz')[1] == b'ok\n'
+        now = metrics(port)
+        assert now['sealmq_chain_validators'].value() == 4
+        assert now['sealmq_chain_peers_connected'].value() == 3
+        assert len(now['sealmq_chain_peer_connected'].samples) == 3
+        assert now['sealmq_history_failures_total'].value() == 0
+        assert now['sealmq_device_reports_refused_total'].value(reason='replay') == 0
+    finally:
+        network.close()
