@@ -233,7 +233,7 @@ def test_what_is_no_request_harms_nobody(watched, name):
             s.sendall(HOSTILE[name])
             s.shutdown(socket.SHUT_WR)
             answer = s.recv(65536)
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:  # cut, perhaps before all was sent
             answer = b''
         assert not answer.startswith(b'HTTP/1.1 200')
     assert ask(http_port, '/healthz')[1] == b'ok\n'
