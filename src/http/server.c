@@ -28,6 +28,7 @@ struct http_server {
     uint16_t port;
     struct http_route routes[HTTP_ROUTES_MAX];
     size_t route_count;
+    bool has_closed; /* a connection, in this run */
     struct open_connection connections[HTTP_CONNECTIONS_MAX];
 };
 
@@ -192,6 +193,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 {
     struct http_server *server = context;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        server->has_closed = true;
         struct open_connection *open = *slot;
         if (open != NULL)
             open->fd = -1;
@@ -244,7 +246,12 @@ int http_server_timeout_ms(struct http_server *server)
 void http_server_run(struct http_server *server)
 {
     cut_overdue(server);
-    (void)MHD_run(server->daemon);
+    /* At its limit, libmicrohttpd stops to listen, and begins again only in the run after the one
+     * that has closed a connection: nothing else would call for that run. */
+    do {
+        server->has_closed = false;
+        (void)MHD_run(server->daemon);
+    } while (server->has_closed);
 }
 
 int http_server_fd(const struct http_server *server)
