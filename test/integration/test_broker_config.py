@@ -125,6 +125,44 @@ def test_options_of_the_simple_case_do_not_go_with_a_file(tmp_path):
     assert result.returncode == 2 and '--port cannot be given besides --config' in result.stderr
 
 
+def test_options_open_tls_and_websocket_listeners(processes, tmp_path):
+    make_ca(tmp_path)
+    make_certificate(tmp_path, 'server', 'localhost')
+    websocket = lib.free_port()
+    _process, port = processes.broker('--tls-cert', tmp_path / 'server.pem', '--tls-key',
+                                      tmp_path / 'server.key', '--websocket', websocket)
+    assert publish_by_tls(tmp_path, port).returncode == 0
+    context = ssl.create_default_context(cafile=tmp_path / 'ca.pem')
+    with socket.create_connection((lib.HOST, websocket)) as plain, \
+            context.wrap_socket(plain, server_hostname='localhost') as secure:
+        secure.sendall(b'GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n'
+                       b'Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+                       b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n')
+        assert secure.recv(1000).startswith(b'HTTP/1.1 101 ')
+    result = lib.run_sealmq('broker', '--tls-cert', 'x')
+    assert result.returncode == 2 and '--tls-cert needs --tls-key' in result.stderr
+
+
+def test_a_pre_shared_key_and_a_unix_socket_show_who_it_is(processes, tmp_path):
+    write(tmp_path / 'psk', 'pump:00112233445566778899aabbccddeeff\n')
+    write(tmp_path / 'acl', 'user pump\ntopic write a/#\n')
+    server = Server(processes, tmp_path, '  - {unix: mqtt.sock}\nacl: acl\n',
+                    listener='    tls: {psk_file: psk}\n    log_in: [psk]\n')
+
+    def publish(key):
+        return subprocess.run(['mosquitto_pub', '-h', '127.0.0.1', '-p', str(server.port), '-V', '5',
+                               '--psk-identity', 'pump', '--psk', key, '--tls-version', 'tlsv1.2',
+                               '-q', '1', '-t', 'a/x', '-m', 'x'],
+                              capture_output=True, text=True, timeout=20 * lib.PATIENCE)
+    done = publish('00112233445566778899aabbccddeeff')
+    assert done.returncode == 0 and 'uthorized' not in done.stderr, done.stderr
+    assert publish('00112233445566778899aabbccddee00').returncode != 0
+    with socket.socket(socket.AF_UNIX) as local:
+        local.connect(str(tmp_path / 'mqtt.sock'))
+        local.sendall(b'\x10\x0d\0\4MQTT\4\2\0\0\0\1c')
+        assert local.recv(4) == b'\x20\x02\0\0'  # anonymous: it is this machine
+
+
 # --- reload ---------------------------------------------------------------------------------------
 
 def test_sighup_changes_rules_and_limits_for_clients_that_stay(processes, tmp_path):

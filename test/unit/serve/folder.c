@@ -1,0 +1,2 @@
+/* The stores' fixture, for rules on disk. */
+#include "../store/folder.c"
