@@ -37,7 +37,8 @@ static void say(unsigned client, const struct mqtt_packet *packet)
 
 static void say_connect(unsigned client, bool clean, bool with_will)
 {
-    static const uint8_t props[] = {MQTT_PROP_SESSION_EXPIRY, 0, 0, 0, 50};
+    static const uint8_t props[] = {MQTT_PROP_SESSION_EXPIRY,      0, 0, 0, 50,
+                                    MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 0, 9};
     static const uint8_t will_props[] = {MQTT_PROP_WILL_DELAY, 0, 0, 0, 5};
     struct mqtt_connect connect = connect_as(client % 2 == 0 ? MQTT_V5 : MQTT_V311, ids[client]);
     connect.clean_start = clean;
@@ -47,6 +48,22 @@ static void say_connect(unsigned client, bool clean, bool with_will)
     connect.will_retain = with_will;
     connect.will_props.wire = bytes_of(will_props, with_will ? sizeof will_props : 0);
     say(client, &(struct mqtt_packet){.type = MQTT_CONNECT, .connect = connect});
+}
+
+/* CONNECT with an authentication method, and what the client says to the challenge. */
+static void say_connect_proving(unsigned client)
+{
+    struct buf props = {0};
+    struct mqtt_connect connect = connect_as(MQTT_V5, ids[client]);
+    mqtt_props_append_text(&props, MQTT_PROP_AUTH_METHOD, BYTES_LIT("m"));
+    connect.props.wire = buf_bytes(&props);
+    say(client, &(struct mqtt_packet){.type = MQTT_CONNECT, .connect = connect});
+    struct mqtt_packet packet = {.type = MQTT_AUTH};
+    packet.end = (struct mqtt_end){MQTT_REASON_CONTINUE_AUTHENTICATION, {buf_bytes(&props)}};
+    say(client, &packet);
+    packet.end.reason = MQTT_REASON_REAUTHENTICATE;
+    say(client, &packet);
+    buf_close(&props);
 }
 
 static void say_subscribe(unsigned client, const char *filter, uint8_t options)
@@ -105,6 +122,9 @@ static void make_conversation(void)
     say_subscribe(1, "#", 1);
     say_subscribe(2, "will/#", 2);
     say_subscribe(3, "a/b/c", 2);
+    say_subscribe(0, "$share/g/a/#", 1);
+    say_subscribe(1, "$share/g/a/#", 1);
+    say_subscribe(3, "$share/g/a/#", 2);
     say_publish(4, "a/b/c", 10, 0, 0, false);
     say_publish(4, "a/b/c", 10, 1, 1, true);
     say_publish(3, "a/b/c", 4000, 2, 2, false);
@@ -122,12 +142,16 @@ static void make_conversation(void)
     say_connect(0, false, false);
     say_connect(1, false, true);
     say_subscribe(4, "+/#", 0);
+    say_publish(4, "a/y", 10, 1, 9, false);
+    say_publish(4, "a/y", 3000, 1, 10, false);
     new_step(2)->cuts = true;
     new_step(4)->later_ms = 6000;
     say_publish(4, "r/1", 0, 1, 8, true);
     say_connect(2, false, false);
     new_step(3)->cuts = true;
     new_step(4)->later_ms = 60000;
+    say_connect_proving(2);
+    say_subscribe(2, "denied", 0);
     say(0, &(struct mqtt_packet){.type = MQTT_PINGREQ});
     say(1, &(struct mqtt_packet){.type = MQTT_DISCONNECT});
 }
@@ -157,6 +181,13 @@ static void authenticate(void *context, const struct broker_auth_request *reques
 {
     struct broker_grant grant = {.user_name = BYTES_LIT("user")};
     broker_authenticated(*(struct broker **)context, request->conn, &grant, run.now_ms);
+}
+
+static bool auth_begin(void *context, const struct broker_auth_request *request)
+{
+    (void)!broker_auth_challenge(*(struct broker **)context, request->conn, BYTES_LIT("prove it"),
+                                 run.now_ms);
+    return true;
 }
 
 static bool authorize(void *context, const struct broker_subject *subject,
@@ -193,7 +224,12 @@ static int start(void)
     int error = 0;
     for (unsigned i = 0; i < SHARDS && error == 0; i++) {
         struct broker_options options = {
-            .host = {&run.shard[i], authenticate, authorize, publish, NULL, NULL},
+            .host = {.context = &run.shard[i],
+                     .authenticate = authenticate,
+                     .authorize = authorize,
+                     .publish = publish,
+                     .auth_begin = auth_begin,
+                     .auth_continue = authenticate},
             .shard = i,
             .shards = SHARDS,
             .retained_counter = &run.retained_counter,

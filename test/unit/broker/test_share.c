@@ -155,6 +155,7 @@ static void retained_messages_are_not_for_groups(void **state)
     client_join(&a, &w, MQTT_V5, id_on_shard(0, 2, 1, id));
     client_join(&b, &w, MQTT_V5, id_on_shard(1, 2, 2, id));
     client_publish(&a, "t", "kept", 0, 0, true);
+    client_publish(&a, "$share/g/t", "named like the filter", 0, 0, true);
     client_subscribe(&a, "$share/g/t", 0);
     client_subscribe(&b, "$share/g/t", 0);
     client_expect_nothing(&a);
