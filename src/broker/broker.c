@@ -79,6 +79,7 @@ void broker_change_limits(struct broker *b, const struct broker_limits *limits)
     b->limits.queued_messages_all = old.queued_messages_all;
     b->limits.waiting_bytes = old.waiting_bytes;
     b->limits.passing_bytes = old.passing_bytes;
+    b->limits.accepts_per_second = old.accepts_per_second;
     b->limits.connects_per_second = old.connects_per_second;
     ASSERT(b->limits.inflight != 0 && b->limits.output_bytes != 0 && b->limits.topic_bytes != 0);
 }
@@ -176,6 +177,11 @@ void broker_tick(struct broker *b, uint64_t now_ms)
 void broker_access_changed(struct broker *b)
 {
     b->subtree.generation++;
+}
+
+void broker_count_accept_pause(struct broker *b)
+{
+    STAT_ADD(b, accepts_paused_total, 1);
 }
 
 void broker_stats_get(const struct broker *b, struct broker_stats *out)

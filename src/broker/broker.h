@@ -66,6 +66,7 @@ struct broker_limits {
     enum broker_overflow overflow;
     uint64_t bytes_per_second;    /* from one client, which is slowed; 0: any */
     uint32_t messages_per_second; /* PUBLISH packets from one client, which is slowed; 0: any */
+    uint32_t accepts_per_second;  /* connections in all; more wait in the system's queue; 0: any */
     uint32_t connects_per_second; /* of one client id; 0: any */
     uint32_t slow_publishers_ms;  /* a receiver that is full slows those who publish to it for so
                                      long  after it has last taken something; 0: never */
@@ -307,5 +308,7 @@ void broker_change_limits(struct broker *broker, const struct broker_limits *lim
 /* Counters since the start, and gauges (broker/stats.h). From any thread: each number is right, but
  * they need not be of the same moment while the shard works. */
 void broker_stats_get(const struct broker *broker, struct broker_stats *out);
+/* The host has paused accepting because of accepts_per_second. */
+void broker_count_accept_pause(struct broker *broker);
 
 #endif

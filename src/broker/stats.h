@@ -47,6 +47,8 @@ enum broker_stat_kind {
       "Pauses in reading from a client.")                                                          \
     X(COUNTER, inputs_paused_receivers_total, "inputs_paused_total", "cause=\"receivers\"", "")    \
     X(COUNTER, inputs_paused_passing_total, "inputs_paused_total", "cause=\"shards\"", "")         \
+    X(COUNTER, accepts_paused_total, "accepts_paused_total", "",                                   \
+      "Pauses in accepting connections because of their rate.")                                    \
     X(COUNTER, sessions_evicted_total, "sessions_evicted_total", "",                               \
       "Offline sessions that ended to make room for others.")                                      \
     X(COUNTER, consumers_cut_off_total, "consumers_cut_off_total", "",                             \

@@ -28,6 +28,7 @@
     X(queued_messages_all, 1, INT64_MAX, FIXED, "", "messages waiting in all sessions")            \
     X(waiting_bytes, 1048576, INT64_MAX, FIXED, "bytes", "memory of all that waits for clients")   \
     X(passing_bytes, 65536, INT64_MAX, FIXED, "bytes", "in all, on the way between workers")       \
+    X(accepts_per_second, 0, 1000000, FIXED, "", "connections, which wait; 0: any")                \
     X(output_bytes, 1024, INT64_MAX, LIVE, "bytes", "unsent bytes of one connection")              \
     X(retained_messages, 0, UINT32_MAX, LIVE, "", "retained messages in all")                      \
     X(retained_bytes, 0, INT64_MAX, LIVE, "bytes", "the same in bytes")                            \

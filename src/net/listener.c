@@ -157,15 +157,40 @@ void listener_close(struct net_bound *listener)
     *listener = (struct net_bound){.fd = -1};
 }
 
+static void accept_later(struct net_worker *worker, uint64_t ms)
+{
+    for (size_t i = 0; i < worker->server->listener_count; i++)
+        uv_poll_stop(&worker->listeners[i]);
+    worker->accept_due_ms = uv_now(&worker->loop) + ms;
+}
+
+/* Pays for one connection at the rate of all workers together, of which a second's worth may come
+ * at once; 0, or for how long to wait instead. */
+static uint64_t accept_wait_ms(struct net_worker *worker)
+{
+    struct net_server *server = worker->server;
+    if (server->limits.accepts_per_second == 0)
+        return 0;
+    uint64_t now_us = uv_now(&worker->loop) * 1000;
+    uint64_t ahead_us = now_us > 1000000 ? now_us - 1000000 : 0;
+    uint64_t paid_us = atomic_load(&server->accept_paid_us);
+    uint64_t next_us;
+    do {
+        next_us = paid_us > ahead_us ? paid_us : ahead_us;
+        next_us += 1000000 / server->limits.accepts_per_second;
+        if (next_us > now_us)
+            return (next_us - now_us) / 1000 + 1;
+    } while (!atomic_compare_exchange_weak(&server->accept_paid_us, &paid_us, next_us));
+    return 0;
+}
+
 /* Out of descriptors or memory: those that wait stay in the queue, and we come back a little later
  * instead of being woken for them again and again. */
 static void accept_pause(struct net_worker *worker, int error_number)
 {
     struct net_server *server = worker->server;
     uint64_t now = uv_now(&worker->loop);
-    for (size_t i = 0; i < server->listener_count; i++)
-        uv_poll_stop(&worker->listeners[i]);
-    worker->accept_due_ms = now + NET_ACCEPT_PAUSE_MS;
+    accept_later(worker, NET_ACCEPT_PAUSE_MS);
     uint64_t logged = atomic_load(&server->accept_logged_ms);
     if ((logged == 0 || now >= logged + 1000) &&
         atomic_compare_exchange_strong(&server->accept_logged_ms, &logged, now))
@@ -199,6 +224,12 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
         return;
     }
     for (int n = 0; n < NET_ACCEPTS_PER_TURN; n++) {
+        uint64_t wait_ms = accept_wait_ms(worker);
+        if (wait_ms != 0) {
+            broker_count_accept_pause(worker->broker);
+            accept_later(worker, wait_ms);
+            return;
+        }
         union net_address address = {0};
         socklen_t size = sizeof(address);
         int fd = accept4(worker->server->listeners[i].fd, &address.any, &size,

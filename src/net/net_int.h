@@ -175,6 +175,7 @@ struct net_server {
     _Atomic uint64_t accept_logged_ms;
     _Atomic size_t handshake_bytes; /* memory of unfinished handshakes and CONNECTs */
     pthread_mutex_t tls_lock;
+    _Atomic uint64_t accept_paid_us; /* see accept_wait_ms */
     bool was_started;
     bool is_running; /* threads exist */
 };
