@@ -258,15 +258,20 @@ class MqttClient:
     MqttError with its code. Use it in a with statement, or call close()."""
 
     def __init__(self, port, client_id='', user=None, password=None, v5=False, clean=True,
-                 keep_alive_s=60, will=None, properties=None, host=HOST, limit_s=15.0):
-        """`will` is (topic, payload, qos, retain); `properties` are those of CONNECT, by name."""
+                 keep_alive_s=60, will=None, properties=None, host=HOST, limit_s=15.0, tls=None,
+                 websocket=False):
+        """`will` is (topic, payload, qos, retain); `properties` are those of CONNECT, by name;
+        `tls` is an ssl.SSLContext."""
         self.v5, self.limit_s = v5, limit_s * PATIENCE
         self._connack, self._acks = queue.Queue(), queue.Queue()
         self._arrived = queue.Queue()
         self.disconnect_code = None
         self.was_disconnected = False
         options = {} if v5 else {'clean_session': clean}
-        self.paho = paho.Client(client_id, protocol=paho.MQTTv5 if v5 else paho.MQTTv311, **options)
+        self.paho = paho.Client(client_id, protocol=paho.MQTTv5 if v5 else paho.MQTTv311,
+                                transport='websockets' if websocket else 'tcp', **options)
+        if tls is not None:
+            self.paho.tls_set_context(tls)
         if user is not None:
             self.paho.username_pw_set(user, password)
         if will is not None:
