@@ -27,7 +27,7 @@ struct net_connection *connection_new(struct net_worker *worker, int fd,
     struct net_connection *c = calloc(1, sizeof(*c));
     if (c == NULL || uv_poll_init(&worker->loop, &c->poll, fd) != 0) {
         free(c);
-        close(fd);
+        listener_close_socket(&worker->server->listeners[peer->listener], fd);
         return NULL;
     }
     c->poll.data = c;
@@ -83,8 +83,9 @@ int connection_release(struct net_connection *c, struct net_stream **stream)
 
 void connection_destroy(struct net_connection *c)
 {
+    struct net_bound *listener = &c->worker->server->listeners[c->peer.listener];
     struct net_stream *stream;
-    close(connection_release(c, &stream));
+    listener_close_socket(listener, connection_release(c, &stream));
     stream_free(stream);
 }
 

@@ -43,7 +43,7 @@ void handshake_begin(struct net_worker *worker, int fd, const struct net_origin 
 {
     struct net_server *server = worker->server;
     if (worker->is_stopping || worker->handshake_count >= server->limits.connections) {
-        close(fd);
+        listener_close_socket(&server->listeners[peer->listener], fd);
         return;
     }
     struct net_connection *c = connection_new(worker, fd, peer, NET_HANDSHAKE);
@@ -86,7 +86,8 @@ static void handshake_finish(struct net_connection *c, unsigned to)
     item->socket.peer = c->peer;
     item->socket.fd = connection_release(c, &item->socket.stream);
     if (worker_post(&worker->server->workers[to], item) != 0) {
-        close(item->socket.fd);
+        listener_close_socket(&worker->server->listeners[item->socket.peer.listener],
+                              item->socket.fd);
         stream_free(item->socket.stream);
         buf_close(&item->socket.bytes);
         free(item);

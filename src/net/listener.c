@@ -122,7 +122,8 @@ int listener_bind(const struct net_listener *where, struct net_bound *out, char 
                               .is_websocket = where->is_websocket,
                               .takes_proxy_protocol = where->takes_proxy_protocol,
                               .trusts_proxy_certificate = where->trusts_proxy_certificate,
-                              .has_tls = where->tls != NULL};
+                              .has_tls = where->tls != NULL,
+                              .connections_max = where->connections};
     if (path[0] != '/' || strlen(path) > NET_WEBSOCKET_PATH_MAX) {
         snprintf(why, why_size,
                  "%s: the path of a WebSocket begins with /, and is no longer than %d", path,
@@ -143,6 +144,21 @@ int listener_bind(const struct net_listener *where, struct net_bound *out, char 
         return SEALMQ_E_NOMEM;
     }
     return 0;
+}
+
+bool listener_admit(struct net_bound *listener)
+{
+    if (atomic_fetch_add(&listener->connections, 1) < listener->connections_max ||
+        listener->connections_max == 0)
+        return true;
+    atomic_fetch_sub(&listener->connections, 1);
+    return false;
+}
+
+void listener_close_socket(struct net_bound *listener, int fd)
+{
+    close(fd);
+    atomic_fetch_sub(&listener->connections, 1);
 }
 
 void listener_close(struct net_bound *listener)
@@ -241,8 +257,15 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
                 accept_pause(worker, errno);
             return;
         }
+        struct net_bound *listener = &worker->server->listeners[i];
         struct net_origin peer = {.listener = (uint32_t)i};
-        describe(fd, &address, &worker->server->listeners[i], &peer);
+        describe(fd, &address, listener, &peer);
+        if (!listener_admit(listener)) {
+            log_debug(NET_LOG, "%s: %s has as many connections as it may", peer.text,
+                      listener->name);
+            close(fd);
+            continue;
+        }
         handshake_begin(worker, fd, &peer);
     }
 }

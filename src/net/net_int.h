@@ -150,7 +150,7 @@ struct net_worker {
     _Atomic uint64_t turns; /* written by this worker only */
 };
 
-/* A listener; but for `tls` it does not change. */
+/* A listener; but for `tls` and the count it does not change. */
 struct net_bound {
     int fd;
     uint16_t port;
@@ -160,6 +160,8 @@ struct net_bound {
     char *websocket_path; /* when is_websocket */
     char *unix_path;      /* or NULL */
     struct unix_socket unix_socket;
+    uint32_t connections_max; /* 0: no limit of its own */
+    atomic_uint connections;  /* accepted and not closed */
     char name[NET_LISTENER_NAME_MAX];
 };
 
@@ -207,6 +209,10 @@ void address_format(const union net_address *address, char out[NET_PEER_MAX]);
 SEALMQ_MUST_CHECK int listener_bind(const struct net_listener *where, struct net_bound *out,
                                     char *why, size_t why_size);
 void listener_close(struct net_bound *listener);
+/* Counts a connection that was accepted; false when the listener has as many as it may. */
+SEALMQ_MUST_CHECK bool listener_admit(struct net_bound *listener);
+/* Closes the socket of one that was admitted. */
+void listener_close_socket(struct net_bound *listener, int fd);
 void listeners_open(struct net_worker *worker);   /* begins or goes on accepting */
 void listeners_close(struct net_worker *worker);  /* ends it; handles go with the loop */
 void listeners_resume(struct net_worker *worker); /* after a pause, when it is over */

@@ -20,10 +20,6 @@ static int server_bind(struct net_server *server, const struct net_server_option
                        char *why, size_t why_size)
 {
     for (size_t i = 0; i < options->listener_count; i++) {
-        if (options->listeners[i].connections != 0) {
-            snprintf(why, why_size, "a listener's own number of connections is not supported");
-            return SEALMQ_E_UNSUPPORTED;
-        }
         int e = listener_bind(&options->listeners[i], &server->listeners[i], why, why_size);
         if (e != 0)
             return e;

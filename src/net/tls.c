@@ -27,7 +27,7 @@
 /* What OpenSSL says, about `what`. */
 static int refuse(char *why, size_t why_size, const char *what)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error();
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
     snprintf(why, why_size, "%s: %s", what, reason != NULL ? reason : "not accepted");
     ERR_clear_error();

@@ -251,7 +251,8 @@ static void worker_adopt(struct net_worker *worker, struct net_item *item)
 {
     struct net_connection *c = NULL;
     if (worker->is_stopping)
-        close(item->socket.fd);
+        listener_close_socket(&worker->server->listeners[item->socket.peer.listener],
+                              item->socket.fd);
     else
         c = connection_new(worker, item->socket.fd, &item->socket.peer, NET_SERVING);
     if (c == NULL) {

@@ -39,6 +39,7 @@ listeners:
   - {{name: ws, address: 127.0.0.1, port: {ws}, transport: websocket}}
   - {{name: wss, address: 127.0.0.1, port: {wss}, transport: websocket,
       tls: {{cert: server.pem, key: server.key}}}}
+  - {{name: few, address: 127.0.0.1, port: {few}, connections: 2}}
   - {{name: local, unix: socket, mode: "0600"}}
   - {{name: proxy, address: 127.0.0.1, port: {proxy}, proxy_protocol: yes}}
   - {{name: everything, address: 127.0.0.1, port: {everything}, proxy_protocol: yes,
@@ -48,7 +49,8 @@ ACL = """topic readwrite open/#
 pattern readwrite open/#
 pattern readwrite own/%u/#
 """
-PORTS = ['plain', 'tls', 'tls13', 'certificates', 'psk', 'ws', 'wss', 'proxy', 'everything']
+PORTS = ['plain', 'tls', 'tls13', 'certificates', 'psk', 'ws', 'wss', 'proxy', 'everything',
+         'few']
 STREAMS = ['plain', 'tls', 'ws', 'wss', 'local', 'proxy', 'everything']
 
 
@@ -420,6 +422,26 @@ def test_an_unfinished_handshake_is_cut_in_time(site, listener):
         assert time.monotonic() - begin > 1.5
     waits_for = {'ws': 'WebSocket request', 'everything': 'PROXY header'}
     site.process.wait_for_output(f"no {waits_for.get(listener, 'TLS handshake')} in time")
+
+
+def test_a_listener_has_no_more_connections_than_it_may(site):
+    def is_let_in(stream, name):
+        stream.send(connect(name))
+        return stream.receive_packet() == CONNACK
+
+    with site.stream('few') as first, site.stream('few') as second:
+        assert is_let_in(first, 'few-1') and is_let_in(second, 'few-2')
+        with site.stream('few') as third:
+            assert third.receive_all() == b''
+        second.socket.close()
+
+        def another():
+            with site.stream('few') as again:
+                try:
+                    return is_let_in(again, 'few-3')
+                except OSError:
+                    return False
+        lib.wait_until(another, 'the place of one who has left')
 
 
 # --- WebSocket ----------------------------------------------------------------------------------
