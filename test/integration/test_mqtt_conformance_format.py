@@ -64,7 +64,8 @@ def test_ill_formed_utf8_is_refused_in_every_property(server, string):
         peer.expect_end(wire.MALFORMED)
 
 
-@pytest.mark.parametrize('string', ['\u00e4', '\u20ac', '\U0010ffff', '\ud7ff', '\ue000', '\U00010000'])
+@pytest.mark.parametrize('string', ['\u00e4', '\u20ac', '\U0010ffff', '\ud7ff', '\ue000',
+                                    '\U00010000'])
 def test_well_formed_utf8_goes_through_as_it_is(server, version, string):
     topic = server.topic(string)
     pub, sub = server.pair(version)

@@ -133,7 +133,8 @@ def test_a_will_waits_for_its_delay_and_not_if_the_client_comes_back(server):
 
     def leave(payload):
         peer = server.peer(shard=1, session_expiry=600, will=(topic, payload, 1, True),
-                           will_properties={'will_delay': 1, 'user_property': [('b', '1'), ('a', '2')]})
+                           will_properties={'will_delay': 1,
+                                            'user_property': [('b', '1'), ('a', '2')]})
         peer.close()
         return peer
     begin = time.monotonic()

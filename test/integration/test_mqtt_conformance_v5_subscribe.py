@@ -170,8 +170,9 @@ def test_subscribe_and_unsubscribe_take_user_properties_and_no_others(server):
 
 # --- shared subscriptions -----------------------------------------------------------------------
 
-@pytest.mark.parametrize('topic_filter', ['$share/g', '$share/g/', '$share//t', '$share/', '$share/+/t',
-                                          '$share/#/t', '$share/g+/t', '$share/g/a#', '$share/g#/t'])
+@pytest.mark.parametrize('topic_filter', [
+    '$share/g', '$share/g/', '$share//t', '$share/', '$share/+/t', '$share/#/t', '$share/g+/t',
+    '$share/g/a#', '$share/g#/t'])
 def test_a_group_has_a_name_and_a_filter(server, topic_filter):
     for data in (subscribe(5, 1, (topic_filter, 0)), unsubscribe(5, 1, topic_filter)):
         peer = server.peer()

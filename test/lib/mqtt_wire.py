@@ -417,7 +417,7 @@ def shard_of(client_id, shards):
 
 
 class Server:
-    """A running broker as one test sees it: names of its own, and connections that close with it."""
+    """A running broker as one test sees it: its own names, and connections that close with it."""
 
     _numbers = itertools.count(1)
 
