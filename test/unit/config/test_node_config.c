@@ -65,7 +65,8 @@ static void everything_can_be_said(void **state)
                                "listeners:\n  - {address: \"::1\", port: 1884}\n"
                                "  - {address: 127.0.0.2, port: 0}\n"
                                "passwords: p\nacl: a\nanonymous: true\nworkers: 16\n"
-                               "session_life: 604800\nview_timeout: 600000\n",
+                               "session_life: 604800\nview_timeout: 600000\n"
+                               "limits: {inflight: 3}\nsys_interval: 5\n",
                                &config, why),
                      0);
     assert_int_equal(config->broker.listeners_count, 2);
@@ -74,6 +75,8 @@ static void everything_can_be_said(void **state)
     assert_string_equal(config->broker.acl, "a");
     assert_int_equal(config->broker.anonymous, CONFIG_YES);
     assert_int_equal(config->broker.workers, 16);
+    assert_int_equal(*config->broker.limits.inflight, 3);
+    assert_int_equal(*config->broker.sys_interval, 5);
     assert_int_equal(config->session_life, 604800);
     assert_int_equal(config->view_timeout, 600000);
     node_config_free(config);
@@ -111,6 +114,11 @@ static void what_is_not_known_is_refused(void **state)
 
 static void values_out_of_range_are_refused(void **state)
 {
+    assert_refused(state, LEAST "limits: {inflight: 0}\n", "node.yaml:8: limits.inflight");
+    assert_refused(state, LEAST "tokens: {keys: k, audience: \"n:a/b\"}\n", "tokens");
+    assert_refused(state,
+                   LEAST "    anonymous: yes\n  - {address: 0.0.0.0, port: 1}\nanonymous: yes\n",
+                   "listeners[1]");
     assert_refused(state, LEAST "workers: 17\n", "workers");
     assert_refused(state, LEAST "session_life: 9\n", "session_life");
     assert_refused(state, LEAST "session_life: 604801\n", "session_life");
