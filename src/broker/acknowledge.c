@@ -14,6 +14,8 @@ static void send_ack(struct broker *b, struct conn *conn, enum mqtt_type type, u
     }
     bool has_reason = conn->version == MQTT_V5 && reason != MQTT_REASON_SUCCESS;
     size_t size = has_reason ? 5 : 4;
+    if (!storing_hold(b, conn))
+        return;
     uint8_t *to = output_room(&b->pool, &conn->output, size);
     if (to == NULL) {
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_SILENT);
@@ -47,7 +49,8 @@ static void answer(struct broker *b, struct conn *conn, uint8_t qos, uint16_t pa
     } else if (qos == 2) {
         if (reason >= 0x80 && conn->version == MQTT_V5) {
             count_acked(conn);
-            (void)packet_ids_remove(&conn->session->received, packet_id);
+            if (packet_ids_remove(&conn->session->received, packet_id))
+                (void)!storing_received(b, conn->session, packet_id, true);
         }
         send_ack(b, conn, MQTT_PUBREC, packet_id, reason);
     }
@@ -92,7 +95,13 @@ void broker_acknowledge(struct broker *b, struct broker_conn conn_name, uint64_t
 
 static void pubrel_input(struct broker *b, struct conn *conn, uint16_t packet_id)
 {
-    bool is_known = packet_ids_remove(&conn->session->received, packet_id);
+    struct session *s = conn->session;
+    bool is_known = packet_ids_remove(&s->received, packet_id);
+    is_known |= session_take_partial(s, packet_id, NULL);
+    if (is_known && storing_received(b, s, packet_id, true) != 0) {
+        conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
+        return;
+    }
     if (is_known)
         count_acked(conn);
     send_ack(b, conn, MQTT_PUBCOMP, packet_id,
@@ -103,8 +112,13 @@ static void pubrel_input(struct broker *b, struct conn *conn, uint16_t packet_id
 static int pubrec_input(struct broker *b, struct conn *conn, const struct mqtt_ack *ack)
 {
     bool is_error = ack->reason >= 0x80;
-    int error = inflight_pubrec(&conn->session->inflight, ack->packet_id, is_error,
-                                delivery_release, &b->budgets.waiting_bytes);
+    struct session *s = conn->session;
+    struct inflight_slot *slot = inflight_find(&s->inflight, ack->packet_id);
+    bool is_first = slot != NULL && slot->state == AWAIT_PUBREC;
+    int error = inflight_pubrec(&s->inflight, ack->packet_id, is_error, delivery_release,
+                                &b->budgets.waiting_bytes);
+    if (error == 0 && !is_error && is_first)
+        storing_set_state(b, s, &slot->delivery, ack->packet_id, AWAIT_PUBCOMP);
     if (error == 0 && !is_error)
         send_ack(b, conn, MQTT_PUBREL, ack->packet_id, MQTT_REASON_SUCCESS);
     else if (error == SEALMQ_E_NOTFOUND)
@@ -116,6 +130,16 @@ void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type, const s
 {
     struct session *s = conn->session;
     uint32_t before = s->inflight.count;
+    struct delivery acked = {0}; /* what is stored of it is done with when it is completed */
+    if (s->subscriber.is_durable && type != MQTT_PUBREL) {
+        const struct inflight_slot *slot = inflight_find(&s->inflight, ack->packet_id);
+        if (slot != NULL)
+            acked = slot->delivery;
+        if (storing_reserve(b, 2) != 0) {
+            conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
+            return;
+        }
+    }
     int error = 0;
     switch (type) {
     case MQTT_PUBREL:
@@ -135,6 +159,8 @@ void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type, const s
     }
     conn->taken_ms = b->now_ms;
     STAT_SUB(b, inflight, before - s->inflight.count);
+    if (before != s->inflight.count)
+        storing_done(b, s, &acked);
     /* An unknown identifier may be an echo of an earlier connection; a known one in another state
      * is a client that has lost its way. */
     if (error == SEALMQ_E_PROTOCOL) {

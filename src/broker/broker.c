@@ -23,7 +23,7 @@ static bool options_are_valid(const struct broker_options *o)
            l->packet_bytes <= MQTT_REMAINING_LENGTH_MAX && l->connections != 0 &&
            l->sessions != 0 && l->topic_levels != 0 && l->topic_bytes != 0 &&
            l->receive_maximum != 0 && l->inflight != 0 && l->output_bytes != 0 &&
-           l->waiting_bytes != 0;
+           l->waiting_bytes != 0 && l->unstored_bytes != 0;
 }
 
 int broker_new(const struct broker_options *options, struct broker **out)
@@ -56,6 +56,8 @@ int broker_new(const struct broker_options *options, struct broker **out)
         error = route_cache_init(&b->routes);
     if (error == 0)
         error = pace_init(b);
+    if (error == 0)
+        error = storing_init(b, options->durability);
     if (error != 0) {
         broker_free(b);
         return error;
@@ -97,6 +99,7 @@ void broker_free(struct broker *b)
     retained_close(&b->retained);
     output_pool_close(&b->pool);
     parcel_close(b);
+    storing_close(b);
     timers_close(&b->timers);
     buf_close(&b->scratch);
     buf_close(&b->props);
@@ -146,7 +149,7 @@ void broker_visit_begin(struct broker *b)
 bool broker_visit_end(struct broker *b)
 {
     b->is_visited = false;
-    return b->ending_first != NULL || parcel_is_waiting(b);
+    return b->ending_first != NULL || parcel_is_waiting(b) || storing_is_waiting(b);
 }
 
 uint64_t broker_deadline(const struct broker *b)

@@ -70,10 +70,13 @@ struct broker_limits {
     uint32_t connects_per_second; /* of one client id; 0: any */
     uint32_t slow_publishers_ms;  /* a receiver that is full slows those who publish to it for so
                                      long  after it has last taken something; 0: never */
-    bool evicts_sessions;  /* at `sessions`: end the one that is offline for longest, else refuse */
-    uint64_t output_bytes; /* unsent of one connection: QoS 0 is dropped, QoS 1 and 2 wait */
-    uint32_t retained_messages;    /* in all */
-    uint64_t retained_bytes;       /* the same in bytes */
+    bool evicts_sessions; /* at `sessions`: end the one that is offline for longest, else refuse */
+    uint32_t memory_messages;   /* of a queue that is on disk as well; the rest is on disk only */
+    uint64_t memory_bytes;      /* the same in bytes */
+    uint64_t unstored_bytes;    /* of a shard: publishers wait while so much is to be stored */
+    uint64_t output_bytes;      /* unsent of one connection: QoS 0 is dropped, QoS 1 and 2 wait */
+    uint32_t retained_messages; /* in all */
+    uint64_t retained_bytes;    /* the same in bytes */
     uint32_t session_expiry_max_s; /* longer wishes are shortened to this */
     uint16_t keep_alive_max_s;     /* 0: any */
     uint32_t connect_timeout_ms;   /* from opening to a complete CONNECT and its authentication */
@@ -181,8 +184,16 @@ struct broker_pools {
     _Atomic uint64_t passing_bytes;
 };
 
+/* What becomes of durable sessions and retained messages (broker/journal.h). */
+enum broker_durability {
+    BROKER_NOT_DURABLE,  /* they live in memory */
+    BROKER_DURABLE_LAZY, /* they are stored when the host gets to it; nobody waits */
+    BROKER_DURABLE_FULL, /* what is acknowledged is stored */
+};
+
 struct broker_options {
-    struct broker_host host; /* copied */
+    enum broker_durability durability; /* the same for all shards */
+    struct broker_host host;           /* copied */
     struct broker_limits limits;
     unsigned shard, shards;             /* this one's index, and how many there are (1 to 64) */
     _Atomic uint64_t *retained_counter; /* one for all shards: orders retained messages */
@@ -274,6 +285,8 @@ struct broker_piece {
 };
 size_t broker_output(struct broker *broker, struct broker_conn conn, struct broker_piece *pieces,
                      size_t most, bool *closing);
+/* Whether there is output that must not leave yet, because what it says is not stored. */
+bool broker_output_is_held(struct broker *broker, struct broker_conn conn);
 /* `n` bytes of it were written. */
 void broker_output_written(struct broker *broker, struct broker_conn conn, size_t n);
 
@@ -295,6 +308,18 @@ void broker_visit_begin(struct broker *broker);
 /* Whether something is left that the owner must do in a turn: parcels to be taken, connections that
  * have ended. */
 bool broker_visit_end(struct broker *broker);
+
+/* Storing (broker/journal.h), for shards that are durable. What has come together since the last
+ * time, or NULL; there is at most one journal at a time that is not stored. After the parcels of
+ * the turn were taken or before, but not between two of them. */
+struct broker_journal;
+struct broker_journal *broker_take_journal(struct broker *broker);
+/* It is stored, its pages are filled in. Takes it. */
+void broker_stored(struct broker *broker, struct broker_journal *journal, uint64_t now_ms);
+/* For one that will not be stored any more. On the shard's thread, or when it has ended. */
+void broker_journal_free(struct broker_journal *journal);
+/* What the wall clock shows at `now_ms`: times are stored by it. */
+void broker_set_wall_clock(struct broker *broker, uint64_t wall_ms, uint64_t now_ms);
 
 /* What authorize() answers has changed: answers that were remembered are asked for again. */
 void broker_access_changed(struct broker *broker);

@@ -18,6 +18,7 @@
 #include "broker/alias.h"
 #include "broker/broker.h"
 #include "broker/budget.h"
+#include "broker/gates.h"
 #include "broker/group.h"
 #include "broker/inflight.h"
 #include "broker/keyed_hash.h"
@@ -25,6 +26,7 @@
 #include "broker/output.h"
 #include "broker/queue.h"
 #include "broker/retained.h"
+#include "broker/storing.h"
 #include "broker/subtree.h"
 #include "broker/table.h"
 #include "broker/tickets.h"
@@ -72,6 +74,9 @@ struct conn {
     struct auth *auth;           /* NULL: CONNECT named no authentication method */
     struct aliases *aliases;     /* towards the client; NULL: none yet */
     struct buf connect;          /* the CONNECT packet while it is authenticated */
+    struct gates *gates;         /* NULL: nothing is held */
+    struct conn *gated_next, *gated_previous; /* when it is not */
+    uint64_t gate_epoch;                      /* what its next answer has to wait for */
     const char *end_words;
     uint32_t packet_bytes; /* largest packet the client takes */
     uint16_t unacked;      /* QoS 1 and 2 PUBLISH packets from the client, on this connection */
@@ -89,6 +94,20 @@ struct conn {
     char peer[];
 };
 
+/* A QoS 2 message from the client that an earlier run has taken, on some of its shards at least. */
+struct partial {
+    struct partial *next;
+    struct message_taken by;
+    uint16_t packet_id;
+};
+
+/* What of a queue is on disk only; see spill.c. */
+struct spill {
+    struct queue_load live, stored; /* by is_stored */
+    uint64_t after;                 /* the sequence number before the first of it */
+    bool is_fetching;
+};
+
 /* The state that the protocol keeps for a client id. */
 struct session {
     struct table_link by_id;
@@ -96,6 +115,8 @@ struct session {
     struct conn *conn; /* NULL while offline */
     struct inflight inflight;
     struct queue queue;
+    struct spill *spill;        /* behind the queue; NULL: nothing */
+    struct partial *partial;    /* QoS 2 messages of an earlier run, see restore.c; or NULL */
     struct packet_ids received; /* QoS 2 messages from the client, until PUBREL */
     struct timer timer;         /* the earlier of the two below, while offline */
     struct broker_message *will;
@@ -127,6 +148,7 @@ struct targets {
     uint64_t shards; /* others that have subscribers */
     struct group *const *groups;
     uint32_t group_count;
+    uint64_t durable_shards; /* others that have durable subscribers */
 };
 
 struct route;
@@ -166,6 +188,7 @@ struct connect_slot;
 struct outbox {
     struct broker_parcel *parcel;
     bool owes_floor; /* see parcel.c */
+    bool wants_word; /* see storing.c */
 };
 
 struct broker {
@@ -194,6 +217,7 @@ struct broker {
     struct retained retained;
     struct route_cache routes;
     struct output_pool pool;
+    struct storing *storing; /* NULL: nothing is stored */
     struct outbox outboxes[SHARDS_MAX];
     const struct group_order *group_order; /* of the parcel item before; see parcel.c */
     uint64_t shard_floors[SHARDS_MAX];     /* see parcel.c */
@@ -311,6 +335,10 @@ struct broker_subject session_subject(const struct session *s);
 struct session *session_find(const struct broker *b, struct bytes client_id);
 SEALMQ_MUST_CHECK int session_new(struct broker *b, struct bytes client_id, struct bytes user_name,
                                   struct session **out);
+/* It is the newest of those that are offline. */
+void session_enter_offline(struct broker *b, struct session *s);
+/* Takes out what an earlier run has noted of a packet identifier; false when there is nothing. */
+bool session_take_partial(struct session *s, uint16_t packet_id, struct message_taken *out);
 /* Ends an offline session: publishes a pending will, and frees it. */
 void session_end(struct broker *b, struct session *s);
 /* The connection has gone: ends the session, or sets its times. */
@@ -347,6 +375,9 @@ void ack_input(struct broker *b, struct conn *conn, enum mqtt_type type,
 void subscribe_input(struct broker *b, struct conn *conn, const struct mqtt_subscribe *subscribe);
 void unsubscribe_input(struct broker *b, struct conn *conn,
                        const struct mqtt_unsubscribe *unsubscribe);
+/* A subscription of an earlier run. SEALMQ_E_NOMEM */
+SEALMQ_MUST_CHECK int subscription_restore(struct broker *b, struct session *s, struct bytes filter,
+                                           const struct subscription_options *options);
 void unsubscribe_all(struct broker *b, struct session *s);
 
 /* route.c */
@@ -368,6 +399,8 @@ struct delivery_terms {
     bool is_stored; /* from the store of retained messages, for a new subscription */
     struct subscription_ids *ids;
     struct group_name *group; /* the group whose message it is, or NULL */
+    uint64_t sequence;        /* of one that has waited in a durable queue */
+    uint32_t state_op;
 };
 /* Counts a message that was lost because of `error`. */
 void deliver_count_dropped(struct broker *b, int error);
@@ -414,7 +447,8 @@ void parcel_put_message(struct broker *b, uint64_t shards, const struct publicat
 SEALMQ_MUST_CHECK int parcel_put_shared(struct broker *b, unsigned shard,
                                         struct publication *publication, struct group_name *name,
                                         unsigned passes);
-/* So many subscribers has a filter here; of one that is not shared, one stands for any number. */
+/* So many subscribers has a filter here; of one that is not shared, one stands for any number, and
+ * `online` for durable ones. */
 SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter,
                                         struct group_count count);
 uint64_t parcel_other_shards(const struct broker *b);
@@ -423,5 +457,80 @@ bool parcel_is_waiting(const struct broker *b);
 /* A retained message has expired here, as it does on all shards. */
 void parcel_retained_expired(struct broker *b, struct retained_node *node);
 void parcel_close(struct broker *b);
+
+/* storing.c; without a store all of them do nothing, and succeed */
+SEALMQ_MUST_CHECK int storing_init(struct broker *b, enum broker_durability durability);
+void storing_close(struct broker *b);
+/* Whether so much is not stored yet that publishers have to wait. */
+bool storing_is_full(const struct broker *b);
+/* Whether there is a journal to be taken. */
+bool storing_is_waiting(const struct broker *b);
+/* Room for operations, so that those below which return nothing cannot fail. */
+SEALMQ_MUST_CHECK int storing_reserve(struct broker *b, size_t operations);
+/* What `conn` (or NULL) is answered next depends on operations of this epoch. */
+void storing_touch(struct broker *b, struct conn *conn);
+/* The same, after the fact: if anything has had to be stored since storing_touches. */
+uint64_t storing_touches(const struct broker *b);
+void storing_depend(struct broker *b, struct conn *conn, uint64_t touches_before);
+/* It depends on all that is not stored yet. */
+void storing_wait_for_all(struct broker *b, struct conn *conn);
+/* What is appended to the output from here on is not shown before the epochs that it depends on are
+ * complete. False: no memory, and the connection is ending. */
+SEALMQ_MUST_CHECK bool storing_hold(struct broker *b, struct conn *conn);
+void storing_forget(struct broker *b, struct conn *conn); /* before its memory goes */
+
+/* Operations. For sessions that are not durable they do nothing. */
+SEALMQ_MUST_CHECK int storing_put_session(struct broker *b, const struct session *s,
+                                          bool is_online);
+void storing_end_session(struct broker *b, const struct session *s);
+SEALMQ_MUST_CHECK int storing_forget_session(struct broker *b, uint64_t number);
+/* `options` NULL: it was removed. */
+SEALMQ_MUST_CHECK int storing_put_subscription(struct broker *b, const struct session *s,
+                                               struct bytes filter,
+                                               const struct subscription_options *options);
+/* A message for a durable session, with room reserved: gives it its sequence number. */
+void storing_add(struct broker *b, const struct session *s, struct delivery *delivery);
+/* It was sent, or PUBREC came; with room reserved. */
+void storing_set_state(struct broker *b, const struct session *s, struct delivery *delivery,
+                       uint16_t packet_id, enum inflight_state state);
+/* The client has it, or it was given up. */
+void storing_done(struct broker *b, const struct session *s, const struct delivery *delivery);
+/* A QoS 2 message from the client was taken or released. */
+SEALMQ_MUST_CHECK int storing_received(struct broker *b, const struct session *s,
+                                       uint16_t packet_id, bool is_released);
+/* A QoS 2 message that another shard has taken from a durable client was routed here. */
+void storing_received_elsewhere(struct broker *b, const struct publication *p,
+                                uint64_t position_before);
+void storing_fetch(struct broker *b, const struct session *s, struct journal_page *page);
+/* The shard that stores the retained messages of a topic; false when they are not stored. */
+bool storing_keeps_retained(const struct broker *b, struct bytes topic, unsigned *owner);
+/* A retained message is going to be applied; if this shard is to store it, it does. */
+SEALMQ_MUST_CHECK int storing_retained(struct broker *b, struct publication *p);
+void storing_retained_expired(struct broker *b, struct broker_message *message);
+
+/* What parcels say about each other. */
+struct parcel_word {
+    uint64_t number;  /* of this parcel */
+    uint64_t durable; /* the other's parcels up to this one are stored */
+    bool wants_word;  /* somebody waits for this parcel's being stored */
+};
+/* Answers wait for what was just put into the outboxes of `shards`. */
+void storing_wait_for_shards(struct broker *b, uint64_t shards, size_t bytes);
+bool storing_owes_word(const struct broker *b, unsigned shard);
+void storing_close_parcel(struct broker *b, unsigned to, struct parcel_word *word);
+uint64_t storing_position(const struct broker *b);
+void storing_parcel_received(struct broker *b, unsigned from, const struct parcel_word *word,
+                             uint64_t position_before);
+
+/* spill.c */
+/* Whether the next message of a queue is to be stored only. */
+bool spill_is_due(const struct broker *b, const struct session *s);
+SEALMQ_MUST_CHECK int spill_begin(struct session *s, uint64_t first);
+void spill_count(struct broker *b, struct session *s, bool is_stored, uint32_t messages,
+                 uint64_t bytes);
+void spill_drop(struct broker *b, struct session *s);
+/* Asks for the next page when the client can soon take it. */
+void spill_fetch(struct broker *b, struct session *s);
+void spill_take_page(struct broker *b, struct session *s, struct journal_page *page);
 
 #endif

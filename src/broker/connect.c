@@ -362,13 +362,9 @@ static bool send_connack(struct broker *b, struct conn *conn, const struct conne
 }
 
 /* Makes the connection that of its session. */
-static void attach(struct broker *b, struct conn *conn, struct session *s,
-                   const struct connecting *c, const struct broker_grant *grant)
+static void attach(struct broker *b, struct conn *conn, struct session *s)
 {
     s->conn = conn;
-    s->role = grant->role;
-    s->is_anonymous = !c->connect.has_user_name && grant->user_name.n == 0;
-    s->expiry_s = c->expiry_s;
     s->expires_at_ms = TIMER_NEVER;
     conn->session = s;
     conn->state = CONN_CONNECTED;
@@ -382,11 +378,32 @@ static void attach(struct broker *b, struct conn *conn, struct session *s,
         timer_clear(&b->timers, &conn->timer);
 }
 
+/* Durable before sent: the CONNACK promises a session that is there after a restart. Sets what is
+ * stored of it; `expiry_before` is put back when the client is not let in after all. */
+static int store_session(struct broker *b, struct session *s, const struct connecting *c,
+                         const struct broker_grant *grant, uint32_t *expiry_before)
+{
+    *expiry_before = s->expiry_s;
+    if (b->storing != NULL && c->expiry_s != 0)
+        s->subscriber.is_durable = true;
+    s->role = grant->role;
+    s->is_anonymous = !c->connect.has_user_name && grant->user_name.n == 0;
+    s->expiry_s = c->expiry_s;
+    return storing_put_session(b, s, true);
+}
+
 static void let_in(struct broker *b, struct conn *conn, struct connecting *c,
                    const struct broker_grant *grant)
 {
+    uint64_t touches = storing_touches(b);
+    if (storing_reserve(b, 4) != 0) {
+        refuse(b, conn, MQTT_REASON_SERVER_BUSY, NULL);
+        return;
+    }
+    storing_wait_for_all(b, conn); /* what an earlier connection of this client has caused */
     struct session *s = take_over(b, c, grant);
     bool session_present = s != NULL;
+    uint32_t expiry_before = 0;
     int error = 0;
     if (s == NULL)
         error = session_new(b, c->client_id, grant->user_name, &s);
@@ -394,23 +411,29 @@ static void let_in(struct broker *b, struct conn *conn, struct connecting *c,
     uint32_t will_delay_s = 0;
     if (error == 0)
         error = will_of_connect(b, &c->connect, s->number, &will, &will_delay_s);
+    if (error == 0) {
+        s->will = will;
+        s->will_delay_s = will_delay_s;
+        error = store_session(b, s, c, grant, &expiry_before);
+    }
     if (error != 0) {
-        if (s != NULL)
+        if (s != NULL) {
+            s->expiry_s = expiry_before;
             session_detach(b, s, false);
+        }
         refuse(b, conn,
                error == SEALMQ_E_LIMIT ? MQTT_REASON_QUOTA_EXCEEDED : MQTT_REASON_SERVER_BUSY,
                error == SEALMQ_E_LIMIT ? "the server has no room for another session" : NULL);
         return;
     }
-    if (!send_connack(b, conn, c, session_present, grant->reason_string)) {
-        if (will != NULL)
-            message_wait_no_more(&b->budgets.waiting_bytes, will);
+    storing_depend(b, conn, touches);
+    if (!storing_hold(b, conn) ||
+        !send_connack(b, conn, c, session_present, grant->reason_string)) {
+        s->expiry_s = expiry_before;
         session_detach(b, s, false);
         return;
     }
-    s->will = will;
-    s->will_delay_s = will_delay_s;
-    attach(b, conn, s, c, grant);
+    attach(b, conn, s);
     inflight_restart(&s->inflight);
     conn->is_announced = true;
     if (b->host.connected != NULL) {

@@ -266,12 +266,12 @@ static void unlist_ending(struct broker *b, struct conn *conn)
 
 /* QoS 2 messages that a service has not answered for were not taken: the client sends them again on
  * its next connection, and they must not pass for duplicates then. */
-static void forget_deferred(struct conn *conn)
+static void forget_deferred(struct broker *b, struct conn *conn)
 {
     struct ticket ticket;
     while (tickets_take(&conn->tickets, &ticket)) {
-        if (ticket.qos == 2)
-            (void)packet_ids_remove(&conn->session->received, ticket.packet_id);
+        if (ticket.qos == 2 && packet_ids_remove(&conn->session->received, ticket.packet_id))
+            (void)!storing_received(b, conn->session, ticket.packet_id, true);
     }
 }
 
@@ -293,7 +293,7 @@ void conn_detach(struct broker *b, struct conn *conn)
     struct session *s = conn->session;
     if (s == NULL)
         return;
-    forget_deferred(conn);
+    forget_deferred(b, conn);
     conn->session = NULL;
     s->conn = NULL;
     STAT_SUB(b, sessions_online, 1);
@@ -314,6 +314,7 @@ void conn_detach_listed(struct broker *b)
 static void conn_free(struct broker *b, struct conn *conn)
 {
     unmark_dirty(b, conn);
+    storing_forget(b, conn);
     timer_clear(&b->timers, &conn->timer);
     timers_release(&b->timers);
     output_close(&b->pool, &conn->output);
@@ -408,12 +409,35 @@ void conn_unblock(struct broker *b, struct conn *conn)
     }
 }
 
+/* Leaves only what stands before the first gate. */
+static size_t cut_at_gate(const struct conn *conn, struct broker_piece *pieces, size_t count)
+{
+    uint64_t visible = gates_visible(conn->gates);
+    for (size_t i = 0; i < count; i++) {
+        if (visible == 0)
+            return i;
+        if (pieces[i].n > visible)
+            pieces[i].n = (size_t)visible;
+        visible -= pieces[i].n;
+    }
+    return count;
+}
+
 size_t broker_output(struct broker *b, struct broker_conn conn_name, struct broker_piece *pieces,
                      size_t most, bool *closing)
 {
     struct conn *conn = conn_get(b, conn_name);
     *closing = conn == NULL || conn->state == CONN_ENDING;
-    return conn == NULL ? 0 : output_pieces(&conn->output, pieces, most);
+    if (conn == NULL)
+        return 0;
+    size_t count = output_pieces(&conn->output, pieces, most);
+    return conn->gates == NULL ? count : cut_at_gate(conn, pieces, count);
+}
+
+bool broker_output_is_held(struct broker *b, struct broker_conn conn_name)
+{
+    struct conn *conn = conn_get(b, conn_name);
+    return conn != NULL && conn->gates != NULL;
 }
 
 void broker_output_written(struct broker *b, struct broker_conn conn_name, size_t n)
@@ -426,6 +450,8 @@ void broker_output_written(struct broker *b, struct broker_conn conn_name, size_
     if (conn->output.bytes > b->limits.output_bytes / 2)
         conn->taken_ms = b->now_ms;
     output_written(&b->pool, &conn->output, n);
+    if (conn->gates != NULL)
+        gates_written(conn->gates, n);
     if (conn->state == CONN_CONNECTED)
         deliver_waiting(b, conn->session);
     conn_unblock(b, conn);

@@ -175,7 +175,19 @@ static bool is_expired(const struct broker *b, const struct message_view *view)
     return view->expires_ms < b->now_ms;
 }
 
-/* Sends at QoS 1 or 2 through the inflight window, which has room. */
+/* Durable before sent: at QoS 2 the client remembers the packet identifier, so it must be that of
+ * this message after a restart too. SEALMQ_E_NOMEM: the connection is ending. */
+static int store_sent(struct broker *b, struct session *s, uint16_t packet_id)
+{
+    struct inflight_slot *slot = inflight_find(&s->inflight, packet_id);
+    if (slot->delivery.sequence == 0)
+        storing_add(b, s, &slot->delivery);
+    storing_set_state(b, s, &slot->delivery, packet_id, slot->state);
+    return slot->delivery.qos != 2 || storing_hold(b, s->conn) ? 0 : SEALMQ_E_NOMEM;
+}
+
+/* Sends at QoS 1 or 2 through the inflight window, which has room. A durable message that cannot be
+ * sent is no longer stored. */
 static int send_inflight(struct broker *b, struct session *s, struct publication *p,
                          const struct delivery_terms *terms)
 {
@@ -186,16 +198,26 @@ static int send_inflight(struct broker *b, struct session *s, struct publication
         .message = p->owned,
         .ids = terms->ids,
         .group = terms->group,
+        .sequence = terms->sequence,
+        .state_op = terms->state_op,
         .qos = terms->qos,
         .retain = terms->retain,
     };
     uint16_t packet_id;
-    error = inflight_add(&s->inflight, &delivery, &packet_id);
+    bool is_durable = s->subscriber.is_durable;
+    error = is_durable ? storing_reserve(b, 2) : 0;
+    if (error == 0)
+        error = inflight_add(&s->inflight, &delivery, &packet_id);
     if (error != 0)
         return error;
+    if (is_durable)
+        error = store_sent(b, s, packet_id);
     struct publish_head head = {.qos = terms->qos, .retain = terms->retain, .packet_id = packet_id};
-    error = send_publish(b, s->conn, p, &head, terms->ids);
+    if (error == 0)
+        error = send_publish(b, s->conn, p, &head, terms->ids);
     if (error != 0) {
+        if (is_durable)
+            storing_done(b, s, &inflight_find(&s->inflight, packet_id)->delivery);
         inflight_take_back(&s->inflight, packet_id);
         return error;
     }
@@ -211,8 +233,24 @@ bool deliver_queue_has_room(const struct broker *b, const struct session *s, siz
 {
     uint64_t most = b->limits.queued_messages + (is_stored ? b->retained.count : 0);
     uint64_t most_bytes = b->limits.queued_bytes + (is_stored ? b->retained.bytes : 0);
-    const struct queue_load *load = is_stored ? &s->queue.stored : &s->queue.live;
-    return load->count < most && load->bytes + bytes <= most_bytes;
+    struct queue_load load = is_stored ? s->queue.stored : s->queue.live;
+    if (s->spill != NULL) {
+        const struct queue_load *more = is_stored ? &s->spill->stored : &s->spill->live;
+        load.count += more->count;
+        load.bytes += more->bytes;
+    }
+    return load.count < most && load.bytes + bytes <= most_bytes;
+}
+
+/* Leaves a message on disk; with room for the operation. */
+static int spill(struct broker *b, struct session *s, struct delivery *delivery)
+{
+    int error = spill_begin(s, storing_position(b));
+    if (error != 0)
+        return error;
+    storing_add(b, s, delivery);
+    spill_count(b, s, delivery->is_stored, 1, message_size(&delivery->message->view));
+    return 0;
 }
 
 void delivery_release(void *waiting_bytes, struct delivery *delivery)
@@ -255,6 +293,7 @@ static int make_room(struct broker *b, struct session *s, size_t bytes, bool is_
         if (!drops_old)
             return has_room ? SEALMQ_E_BUSY : SEALMQ_E_FULL;
         struct delivery oldest = deliver_take_first(b, s);
+        storing_done(b, s, &oldest);
         deliver_count_dropped(b, has_room ? SEALMQ_E_BUSY : SEALMQ_E_FULL);
         delivery_release(&b->budgets.waiting_bytes, &oldest);
     }
@@ -276,9 +315,25 @@ static int enqueue(struct broker *b, struct session *s, struct publication *p,
     error = publication_own(p);
     if (error != 0)
         return error;
-    struct delivery delivery = {p->owned,   terms->ids,    terms->group,
-                                terms->qos, terms->retain, terms->is_stored};
+    struct delivery delivery = {
+        .message = p->owned,
+        .ids = terms->ids,
+        .group = terms->group,
+        .qos = terms->qos,
+        .retain = terms->retain,
+        .is_stored = terms->is_stored,
+    };
+    if (s->subscriber.is_durable && terms->qos != 0) {
+        error = storing_reserve(b, 1);
+        if (error == 0 && spill_is_due(b, s))
+            return spill(b, s, &delivery);
+        if (error != 0)
+            return error;
+        storing_add(b, s, &delivery);
+    }
     error = queue_push(&s->queue, &delivery);
+    if (error != 0)
+        storing_done(b, s, &delivery);
     if (error == 0) {
         message_wait(&b->budgets.waiting_bytes, p->owned);
         subscription_ids_hold(terms->ids);
@@ -303,13 +358,20 @@ static bool has_room(const struct broker *b, const struct session *s, uint8_t qo
 /* Messages do not overtake what waits at their QoS; QoS 0 waits only for QoS 0. */
 static bool is_behind(const struct session *s, uint8_t qos)
 {
-    return qos == 0 ? s->queue.qos0_count != 0 : s->queue.count != 0;
+    return qos == 0 ? s->queue.qos0_count != 0 : s->queue.count != 0 || s->spill != NULL;
 }
 
 bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t qos, size_t bytes)
 {
     return s->conn != NULL && s->conn->state == CONN_CONNECTED && !is_behind(s, qos) &&
            has_room(b, s, qos, bytes) && waiting_has_room_to_send(b, qos, s->conn->output.bytes);
+}
+
+/* The shard of an earlier run to which the session belonged then has stored the message for it. */
+static bool has_already(const struct session *s, const struct message_taken *taken)
+{
+    unsigned shard = broker_shard_of(session_client_id(s), taken->count);
+    return s->subscriber.is_durable && (taken->shards >> shard & 1) != 0;
 }
 
 bool deliver(struct broker *b, struct publication *p, struct session *s,
@@ -322,6 +384,8 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
         STAT_ADD(b, messages_expired_total, 1);
         return true;
     }
+    if (p->view.taken.shards != 0 && has_already(s, &p->view.taken))
+        return true;
     bool is_ready = deliver_is_ready(b, s, qos, message_size(&p->view));
     if (is_ready) {
         struct publish_head head = {.qos = 0, .retain = terms->retain};
@@ -355,7 +419,7 @@ static bool resend(struct broker *b, struct session *s)
         if (slot->state == AWAIT_PUBCOMP) {
             struct mqtt_packet packet = {.type = MQTT_PUBREL,
                                          .ack = {.packet_id = slot->packet_id}};
-            if (!conn_send(b, conn, &packet))
+            if (!storing_hold(b, conn) || !conn_send(b, conn, &packet))
                 return false;
             inflight_resent(&s->inflight, slot);
             continue;
@@ -366,12 +430,15 @@ static bool resend(struct broker *b, struct session *s)
         publication_of(slot->delivery.message, &p);
         struct publish_head head = {slot->delivery.qos, true, slot->delivery.retain,
                                     slot->packet_id};
-        int error = send_publish(b, conn, &p, &head, slot->delivery.ids);
+        int error = SEALMQ_E_NOMEM;
+        if (head.qos != 2 || storing_hold(b, conn))
+            error = send_publish(b, conn, &p, &head, slot->delivery.ids);
         publication_close(&p);
         if (error == SEALMQ_E_LIMIT) {
             /* The client takes only smaller packets than before. */
             deliver_count_dropped(b, error);
             STAT_SUB(b, inflight, 1);
+            storing_done(b, s, &slot->delivery);
             inflight_drop(&s->inflight, slot, delivery_release, &b->budgets.waiting_bytes);
             continue;
         }
@@ -401,12 +468,19 @@ void deliver_waiting(struct broker *b, struct session *s)
         struct delivery first = deliver_take_first(b, s);
         if (is_expired(b, &first.message->view)) {
             STAT_ADD(b, messages_expired_total, 1);
+            storing_done(b, s, &first);
         } else {
             struct publication p;
             publication_of(first.message, &p);
             struct publish_head head = {.qos = 0, .retain = first.retain};
             struct delivery_terms terms = {
-                .qos = first.qos, .retain = first.retain, .ids = first.ids, .group = first.group};
+                .qos = first.qos,
+                .retain = first.retain,
+                .ids = first.ids,
+                .group = first.group,
+                .sequence = first.sequence,
+                .state_op = first.state_op,
+            };
             int error = first.qos == 0 ? send_publish(b, s->conn, &p, &head, first.ids)
                                        : send_inflight(b, s, &p, &terms);
             publication_close(&p);
@@ -415,4 +489,5 @@ void deliver_waiting(struct broker *b, struct session *s)
         }
         delivery_release(&b->budgets.waiting_bytes, &first);
     }
+    spill_fetch(b, s);
 }

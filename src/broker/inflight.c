@@ -61,6 +61,27 @@ static int inflight_grow(struct inflight *inflight)
     return 0;
 }
 
+/* Fills a free slot, as the newest. */
+static void use_slot(struct inflight *inflight, struct inflight_slot *slot,
+                     const struct delivery *delivery, uint16_t packet_id, enum inflight_state state)
+{
+    uint32_t number = (uint32_t)(slot - inflight->slots) + 1;
+    *slot = (struct inflight_slot){
+        .delivery = *delivery,
+        .previous = inflight->last,
+        .packet_id = packet_id,
+        .state = (uint8_t)state,
+    };
+    if (inflight->last != 0)
+        slot_at(inflight, inflight->last)->next = number;
+    else
+        inflight->first = number;
+    inflight->last = number;
+    inflight->count++;
+    inflight->bytes += size_of(delivery);
+    inflight->last_id = packet_id;
+}
+
 int inflight_add(struct inflight *inflight, const struct delivery *delivery, uint16_t *packet_id)
 {
     ASSERT(inflight->unsent_count == 0);
@@ -78,22 +99,24 @@ int inflight_add(struct inflight *inflight, const struct delivery *delivery, uin
         id = id == UINT16_MAX ? 1 : (uint16_t)(id + 1);
         slot = &inflight->slots[id & (inflight->size - 1)];
     } while (slot->state != INFLIGHT_FREE);
-    uint32_t number = (uint32_t)(slot - inflight->slots) + 1;
-    *slot = (struct inflight_slot){
-        .delivery = *delivery,
-        .previous = inflight->last,
-        .packet_id = id,
-        .state = delivery->qos == 1 ? AWAIT_PUBACK : AWAIT_PUBREC,
-    };
-    if (inflight->last != 0)
-        slot_at(inflight, inflight->last)->next = number;
-    else
-        inflight->first = number;
-    inflight->last = number;
-    inflight->count++;
-    inflight->bytes += size_of(delivery);
-    inflight->last_id = id;
+    use_slot(inflight, slot, delivery, id, delivery->qos == 1 ? AWAIT_PUBACK : AWAIT_PUBREC);
     *packet_id = id;
+    return 0;
+}
+
+int inflight_restore(struct inflight *inflight, const struct delivery *delivery, uint16_t packet_id,
+                     enum inflight_state state)
+{
+    if (packet_id == 0 || inflight_find(inflight, packet_id) != NULL)
+        return SEALMQ_E_EXISTS;
+    while (inflight->size == 0 ||
+           inflight->slots[packet_id & (inflight->size - 1)].state != INFLIGHT_FREE) {
+        int error = inflight_grow(inflight);
+        if (error != 0)
+            return error;
+    }
+    use_slot(inflight, &inflight->slots[packet_id & (inflight->size - 1)], delivery, packet_id,
+             state);
     return 0;
 }
 
@@ -118,7 +141,7 @@ static void remove_slot(struct inflight *inflight, struct inflight_slot *slot)
     }
 }
 
-static struct inflight_slot *find(struct inflight *inflight, uint16_t packet_id)
+struct inflight_slot *inflight_find(struct inflight *inflight, uint16_t packet_id)
 {
     if (inflight->size == 0)
         return NULL;
@@ -128,7 +151,7 @@ static struct inflight_slot *find(struct inflight *inflight, uint16_t packet_id)
 
 void inflight_take_back(struct inflight *inflight, uint16_t packet_id)
 {
-    struct inflight_slot *slot = find(inflight, packet_id);
+    struct inflight_slot *slot = inflight_find(inflight, packet_id);
     ASSERT(slot != NULL);
     inflight->bytes -= size_of(&slot->delivery);
     remove_slot(inflight, slot);
@@ -145,7 +168,7 @@ static void let_go(struct inflight *inflight, struct inflight_slot *slot, inflig
 static int complete(struct inflight *inflight, uint16_t packet_id, enum inflight_state expected,
                     inflight_release release, void *context)
 {
-    struct inflight_slot *slot = find(inflight, packet_id);
+    struct inflight_slot *slot = inflight_find(inflight, packet_id);
     if (slot == NULL)
         return SEALMQ_E_NOTFOUND;
     if (slot->state != expected)
@@ -164,7 +187,7 @@ int inflight_puback(struct inflight *inflight, uint16_t packet_id, inflight_rele
 int inflight_pubrec(struct inflight *inflight, uint16_t packet_id, bool is_error,
                     inflight_release release, void *context)
 {
-    struct inflight_slot *slot = find(inflight, packet_id);
+    struct inflight_slot *slot = inflight_find(inflight, packet_id);
     if (slot == NULL)
         return SEALMQ_E_NOTFOUND;
     /* A second PUBREC, after one was answered, is answered again. */
@@ -174,7 +197,11 @@ int inflight_pubrec(struct inflight *inflight, uint16_t packet_id, bool is_error
         return SEALMQ_E_PROTOCOL;
     if (is_error)
         return complete(inflight, packet_id, AWAIT_PUBREC, release, context);
+    struct delivery kept = {.sequence = slot->delivery.sequence,
+                            .state_op = slot->delivery.state_op,
+                            .qos = slot->delivery.qos};
     let_go(inflight, slot, release, context);
+    slot->delivery = kept;
     slot->state = AWAIT_PUBCOMP;
     return 0;
 }

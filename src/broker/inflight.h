@@ -32,6 +32,8 @@ struct delivery {
     struct broker_message *message; /* a reference; NULL in AWAIT_PUBCOMP */
     struct subscription_ids *ids;   /* a reference, or NULL */
     struct group_name *group;       /* of a shared subscription: a reference; else NULL */
+    uint64_t sequence;              /* in the session's durable queue; 0: not durable */
+    uint32_t state_op;              /* where the journal had it last, cut; see durable.c */
     uint8_t qos;
     bool retain;
     bool is_stored; /* from the store of retained messages */
@@ -65,6 +67,13 @@ SEALMQ_MUST_CHECK int inflight_add(struct inflight *inflight, const struct deliv
                                    uint16_t *packet_id);
 /* Takes back the newest, which could not be sent; the delivery is the caller's again. */
 void inflight_take_back(struct inflight *inflight, uint16_t packet_id);
+
+/* The slot of an identifier that is in use, or NULL. */
+struct inflight_slot *inflight_find(struct inflight *inflight, uint16_t packet_id);
+/* Puts back what an earlier run had sent; in the order of sending. SEALMQ_E_NOMEM,
+ * SEALMQ_E_EXISTS: the delivery stays the caller's. */
+SEALMQ_MUST_CHECK int inflight_restore(struct inflight *inflight, const struct delivery *delivery,
+                                       uint16_t packet_id, enum inflight_state state);
 
 /* An acknowledgement came. SEALMQ_E_NOTFOUND: the identifier is not in use; SEALMQ_E_PROTOCOL: it
  * is in a state which this acknowledgement does not answer. */

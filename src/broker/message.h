@@ -10,6 +10,12 @@
 
 #include "broker/broker.h"
 
+/* Which shards of an earlier run have a message already, as bits, of how many there were. */
+struct message_taken {
+    uint64_t shards;
+    uint8_t count;
+};
+
 struct message_view {
     struct bytes topic;
     struct bytes props; /* those that are forwarded, without message expiry */
@@ -18,6 +24,8 @@ struct message_view {
     uint64_t origin;              /* number of the session that published it; 0: none */
     struct broker_conn publisher; /* to be paused by a shard that cannot follow; or none */
     uint64_t retained_order;      /* of a retained message: the later wins */
+    struct message_taken taken;   /* of one that is sent again after a restart; else zero */
+    uint16_t origin_id;           /* packet identifier, at QoS 2 from a durable session; else 0 */
     uint8_t qos;
     bool retain; /* as published */
 };

@@ -59,8 +59,9 @@ struct broker_parcel {
     max_align_t host_room; /* BROKER_PARCEL_HOST_BYTES of it are promised */
     unsigned from;
     uint64_t floor;
-    size_t count;   /* of items */
-    uint64_t bytes; /* of them, in passing_bytes */
+    struct parcel_word word; /* see storing.c */
+    size_t count;            /* of items */
+    uint64_t bytes;          /* of them, in passing_bytes */
     struct block *first, *last;
 };
 
@@ -238,7 +239,8 @@ bool parcel_is_waiting(const struct broker *b)
 {
     for (unsigned i = 0; i < b->shards; i++) {
         const struct outbox *outbox = &b->outboxes[i];
-        if (outbox->owes_floor || (outbox->parcel != NULL && outbox->parcel->count != 0))
+        if (outbox->owes_floor || storing_owes_word(b, i) ||
+            (outbox->parcel != NULL && outbox->parcel->count != 0))
             return true;
     }
     return false;
@@ -254,11 +256,13 @@ struct broker_parcel *broker_take_parcels(struct broker *b, unsigned to)
     if (to >= b->shards || to == b->shard)
         return NULL;
     struct outbox *outbox = &b->outboxes[to];
-    if (outbox->owes_floor && outbox->parcel == NULL)
+    bool owes_any = outbox->owes_floor || storing_owes_word(b, to);
+    if (owes_any && outbox->parcel == NULL)
         (void)reserve_parcel(b, outbox); /* no memory: the next parcel will bring it */
     struct broker_parcel *parcel = outbox->parcel;
-    if (parcel == NULL || (parcel->count == 0 && !outbox->owes_floor))
+    if (parcel == NULL || (parcel->count == 0 && !owes_any))
         return NULL;
+    storing_close_parcel(b, to, &parcel->word);
     parcel->floor = atomic_load_explicit(b->retained_counter, memory_order_relaxed);
     outbox->parcel = NULL;
     outbox->owes_floor = false;
@@ -339,6 +343,7 @@ static uint64_t lowest_floor(const struct broker *b)
 void parcel_retained_expired(struct broker *b, struct retained_node *node)
 {
     bool keep_tombstone = node->order > lowest_floor(b);
+    storing_retained_expired(b, node->message);
     retained_expired(&b->retained, node, keep_tombstone);
     if (keep_tombstone)
         owe_floors(b);
@@ -355,15 +360,27 @@ static void put_pause(struct broker *b, unsigned to, struct broker_conn publishe
 static void receive_message(struct broker *b, unsigned from, struct publication *p)
 {
     const struct group_order *order = b->group_order;
-    if (order != NULL) {
+    uint64_t position = storing_position(b);
+    /* Room for the note that the message was taken here, as for a delivery: without it a client
+     * might get the message twice. */
+    int error = p->view.origin_id != 0 ? storing_reserve(b, 2) : 0;
+    if (error != 0) {
         b->group_order = NULL;
-        share_receive(b, p, order->name, order->passes);
+        STAT_ADD(b, dropped_memory_total, 1);
         publication_close(p);
         return;
     }
-    int error = 0;
+    if (order != NULL) {
+        b->group_order = NULL;
+        share_receive(b, p, order->name, order->passes);
+        storing_received_elsewhere(b, p, position);
+        publication_close(p);
+        return;
+    }
     if (p->view.retain) {
-        error = retained_apply(&b->retained, p, true);
+        error = storing_retained(b, p);
+        if (error == 0)
+            error = retained_apply(&b->retained, p, true);
         if (p->view.payload.n == 0)
             owe_floors(b);
     }
@@ -372,6 +389,7 @@ static void receive_message(struct broker *b, unsigned from, struct publication 
         STAT_ADD(b, dropped_memory_total, 1);
     if (p->view.publisher.generation != 0)
         put_pause(b, from, p->view.publisher, pace_pressure_ms(b));
+    storing_received_elsewhere(b, p, position);
     publication_close(p);
 }
 
@@ -387,7 +405,7 @@ static void receive_filter(struct broker *b, unsigned from, const struct item *i
             STAT_ADD(b, dropped_memory_total, 1);
     } else if (count.members == 0) {
         subtree_shard_leaves(&b->subtree, filter, from);
-    } else if (subtree_shard_joins(&b->subtree, filter, from) != 0) {
+    } else if (subtree_shard_joins(&b->subtree, filter, from, count.online != 0) != 0) {
         /* Without memory to note the filter, its shard is sent everything from now on. */
         b->subtree.shards_for_all |= UINT64_C(1) << from;
         b->subtree.generation++;
@@ -433,9 +451,11 @@ void broker_deliver_parcels(struct broker *b, struct broker_parcel *parcels, uin
     if (parcels == NULL)
         return;
     broker_enter(b, now_ms);
+    uint64_t position = storing_position(b);
     for_each_item(parcels, receive, b);
     raise_floor(b, parcels->from, parcels->floor);
     budget_give(&b->budgets.passing_bytes, parcels->bytes);
+    storing_parcel_received(b, parcels->from, &parcels->word, position);
     free_parcel(parcels);
     broker_leave(b);
 }

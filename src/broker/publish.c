@@ -121,8 +121,21 @@ static bool find_topic(struct broker *b, struct conn *conn, const struct mqtt_pu
     return true;
 }
 
+/* Durable before sent: what PUBREC answers for is known after a restart. */
+static int take_packet_id(struct broker *b, struct session *s, uint16_t packet_id)
+{
+    int error = packet_ids_add(&s->received, packet_id);
+    if (error == 0) {
+        error = storing_received(b, s, packet_id, false);
+        if (error != 0)
+            (void)packet_ids_remove(&s->received, packet_id);
+    }
+    return error;
+}
+
 /* Accounts for a message with an acknowledgement. False when it goes no further. */
-static bool admit(struct broker *b, struct conn *conn, const struct mqtt_publish *publish)
+static bool admit(struct broker *b, struct conn *conn, const struct mqtt_publish *publish,
+                  struct message_taken *taken)
 {
     if (publish->qos == 2 && packet_ids_has(&conn->session->received, publish->packet_id)) {
         acknowledge(b, conn, 2, publish->packet_id, MQTT_REASON_SUCCESS);
@@ -133,10 +146,12 @@ static bool admit(struct broker *b, struct conn *conn, const struct mqtt_publish
                  CONN_TELL);
         return false;
     }
-    if (publish->qos == 2 && packet_ids_add(&conn->session->received, publish->packet_id) != 0) {
+    if (publish->qos == 2 && take_packet_id(b, conn->session, publish->packet_id) != 0) {
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
         return false;
     }
+    if (publish->qos == 2)
+        (void)session_take_partial(conn->session, publish->packet_id, taken);
     if (conn->unacked < UINT16_MAX)
         conn->unacked++;
     return true;
@@ -144,7 +159,7 @@ static bool admit(struct broker *b, struct conn *conn, const struct mqtt_publish
 
 /* Routes a client's message; the reason to acknowledge it with. */
 static uint8_t route(struct broker *b, struct conn *conn, const struct mqtt_publish *publish,
-                     struct bytes topic)
+                     struct bytes topic, const struct message_taken *taken)
 {
     struct publication publication = {
         .view =
@@ -153,17 +168,23 @@ static uint8_t route(struct broker *b, struct conn *conn, const struct mqtt_publ
                 .payload = publish->payload,
                 .origin = conn->session->number,
                 .publisher = conn->name,
+                .taken = *taken,
+                .origin_id = conn->session->subscriber.is_durable && publish->qos == 2
+                                 ? publish->packet_id
+                                 : 0,
                 .qos = publish->qos,
                 .retain = publish->retain,
             },
     };
     bool has_receivers = false;
+    uint64_t touches = storing_touches(b);
     int error = publish_forwarded_props(b, publish->props, &publication.view.props,
                                         &publication.view.expires_ms);
     pace_begin(b);
     if (error == 0)
         error = route_publication(b, &publication, &has_receivers);
     publication_close(&publication);
+    storing_depend(b, conn, touches);
     pace_publisher(b, conn->name, pace_pressure_ms(b));
     if (error == 0)
         return has_receivers ? MQTT_REASON_SUCCESS : MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
@@ -173,13 +194,15 @@ static uint8_t route(struct broker *b, struct conn *conn, const struct mqtt_publ
     }
     STAT_ADD(b, dropped_memory_total, 1);
     /* No memory: without an acknowledgement the client keeps the message and tries again. */
+    if (publish->qos == 2 && packet_ids_remove(&conn->session->received, publish->packet_id))
+        (void)!storing_received(b, conn->session, publish->packet_id, true);
     conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
     return MQTT_REASON_SERVER_BUSY;
 }
 
 /* Shows the message to the service above, and routes it if the service does not want it. */
 static void offer(struct broker *b, struct conn *conn, const struct mqtt_publish *publish,
-                  struct bytes topic)
+                  struct bytes topic, const struct message_taken *taken)
 {
     const struct session *s = conn->session;
     struct broker_publish in = {
@@ -204,7 +227,7 @@ static void offer(struct broker *b, struct conn *conn, const struct mqtt_publish
     if (conn->state != CONN_CONNECTED || verdict == BROKER_DEFER)
         return;
     if (verdict == BROKER_ROUTE)
-        reason = route(b, conn, publish, topic);
+        reason = route(b, conn, publish, topic, taken);
     if (conn->state == CONN_CONNECTED && tickets_complete(&conn->tickets, ticket, reason))
         acknowledge_done(b, conn);
 }
@@ -216,7 +239,8 @@ void publish_input(struct broker *b, struct conn *conn, const struct mqtt_publis
     STAT_ADD(b, payload_bytes_in_total, publish->payload.n);
     if (!find_topic(b, conn, publish, &topic))
         return;
-    if (publish->qos != 0 && !admit(b, conn, publish))
+    struct message_taken taken = {0};
+    if (publish->qos != 0 && !admit(b, conn, publish, &taken))
         return;
     struct broker_subject subject = session_subject(conn->session);
     if (!b->host.authorize(b->host.context, &subject, BROKER_WRITE, topic)) {
@@ -231,10 +255,10 @@ void publish_input(struct broker *b, struct conn *conn, const struct mqtt_publis
         return;
     }
     if (b->host.publish != NULL) {
-        offer(b, conn, publish, topic);
+        offer(b, conn, publish, topic, &taken);
         return;
     }
-    uint8_t reason = route(b, conn, publish, topic);
+    uint8_t reason = route(b, conn, publish, topic, &taken);
     if (conn->state == CONN_CONNECTED)
         acknowledge(b, conn, publish->qos, publish->packet_id, reason);
 }

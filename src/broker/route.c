@@ -9,7 +9,7 @@
 struct route {
     uint64_t generation;
     uint64_t hash;
-    uint64_t shards;
+    uint64_t shards, durable_shards;
     uint32_t count;
     uint32_t group_count;
     uint16_t topic_n;
@@ -28,7 +28,8 @@ static struct bytes route_topic(struct route *r)
 
 static struct targets route_targets(struct route *r)
 {
-    return (struct targets){r->targets, r->count, r->shards, route_groups(r), r->group_count};
+    return (struct targets){r->targets,      r->count,       r->shards,
+                            route_groups(r), r->group_count, r->durable_shards};
 }
 
 int route_cache_init(struct route_cache *cache)
@@ -102,7 +103,7 @@ static int merge(struct target *target, const struct subscription_options *optio
 
 struct building {
     struct route_cache *cache;
-    uint64_t shards;
+    uint64_t shards, durable_shards;
 };
 
 static int add_group(struct route_cache *cache, struct group *group)
@@ -123,6 +124,7 @@ static int visit(void *context, const struct filter_node *node)
 {
     struct building *building = context;
     building->shards |= node->shards;
+    building->durable_shards |= node->durable_shards;
     for (const struct subscription *s = node->first; s != NULL; s = s->next) {
         struct session *session = CONTAINER_OF(s->subscriber, struct session, subscriber);
         struct target *target = target_for(building->cache, session);
@@ -153,7 +155,8 @@ static void keep_authorized(struct broker *b, struct bytes topic)
 }
 
 /* Moves what was built into the cache; when that is not possible it stays, and is used once. */
-static struct route *remember(struct broker *b, struct bytes topic, uint64_t hash, uint64_t shards)
+static struct route *remember(struct broker *b, struct bytes topic, uint64_t hash,
+                              const struct building *building)
 {
     struct route_cache *cache = &b->routes;
     size_t slot = hash & (ROUTE_CACHE_SLOTS - 1);
@@ -171,9 +174,10 @@ static struct route *remember(struct broker *b, struct bytes topic, uint64_t has
     struct route *r = malloc(sizeof *r + targets_size + groups_size + topic.n);
     if (r == NULL)
         return NULL;
-    *r = (struct route){
-        b->subtree.generation, hash, shards, cache->building_count, cache->group_count,
-        (uint16_t)topic.n};
+    *r = (struct route){b->subtree.generation, hash,
+                        building->shards,      building->durable_shards,
+                        cache->building_count, cache->group_count,
+                        (uint16_t)topic.n};
     if (targets_size != 0)
         memcpy(r->targets, cache->building, targets_size);
     if (groups_size != 0)
@@ -197,17 +201,19 @@ int route_find(struct broker *b, struct bytes topic, struct targets *out)
         return 0;
     }
     clear_building(cache);
-    struct building building = {cache, b->subtree.shards_for_all};
+    uint64_t all = b->subtree.shards_for_all;
+    struct building building = {cache, all, all};
     int error = subtree_match(&b->subtree, topic, visit, &building);
     if (error != 0) {
         clear_building(cache);
         return error;
     }
     keep_authorized(b, topic);
-    r = remember(b, topic, hash, building.shards);
-    *out = r != NULL ? route_targets(r)
-                     : (struct targets){cache->building, cache->building_count, building.shards,
-                                        cache->groups, cache->group_count};
+    r = remember(b, topic, hash, &building);
+    *out = r != NULL
+               ? route_targets(r)
+               : (struct targets){cache->building, cache->building_count, building.shards,
+                                  cache->groups,   cache->group_count,    building.durable_shards};
     return 0;
 }
 
@@ -291,7 +297,22 @@ static int retain(struct broker *b, struct publication *p)
     if (p->owned != NULL)
         p->owned->view.retained_order = p->view.retained_order;
     int error = deletes && b->shards == 1 ? 0 : publication_own(p);
+    if (error == 0)
+        error = storing_retained(b, p);
     return error != 0 ? error : retained_apply(&b->retained, p, b->shards > 1);
+}
+
+/* The other shards that have to store something before this message may be acknowledged. */
+static uint64_t storing_shards(const struct broker *b, const struct publication *p,
+                               const struct targets *targets)
+{
+    if (b->storing == NULL)
+        return 0;
+    unsigned owner;
+    uint64_t shards = p->view.qos != 0 ? targets->durable_shards : 0;
+    if (p->view.retain && storing_keeps_retained(b, p->view.topic, &owner))
+        shards |= UINT64_C(1) << owner;
+    return shards & ~(UINT64_C(1) << b->shard);
 }
 
 int route_publication(struct broker *b, struct publication *p, bool *has_receivers)
@@ -308,12 +329,16 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
     if (targets.count != 0 || targets.group_count != 0 ||
         (targets.shards & (targets.shards - 1)) != 0 || p->view.retain)
         p->view.publisher = (struct broker_conn){0};
-    error = parcel_reserve(b, shards, p);
+    /* One operation for each receiver here, and one for the message if it is retained. */
+    error = storing_reserve(b, (size_t)targets.count + 1);
+    if (error == 0)
+        error = parcel_reserve(b, shards, p);
     if (error == 0 && p->view.retain)
         error = retain(b, p);
     if (error != 0)
         return error;
     parcel_put_message(b, shards, p);
+    storing_wait_for_shards(b, storing_shards(b, p, &targets), message_size(&p->view));
     *has_receivers = targets.count != 0 || targets.shards != 0;
     deliver_to_all(b, p, &targets);
     for (uint32_t i = 0; i < targets.group_count; i++)

@@ -99,7 +99,7 @@ static void leave_offline(struct broker *b, struct session *s)
     s->offline_older = s->offline_newer = NULL;
 }
 
-static void enter_offline(struct broker *b, struct session *s)
+void session_enter_offline(struct broker *b, struct session *s)
 {
     leave_offline(b, s);
     s->offline_older = b->offline_newest;
@@ -117,6 +117,21 @@ void session_resume(struct broker *b, struct session *s)
     leave_offline(b, s);
 }
 
+bool session_take_partial(struct session *s, uint16_t packet_id, struct message_taken *out)
+{
+    for (struct partial **at = &s->partial; *at != NULL; at = &(*at)->next) {
+        struct partial *partial = *at;
+        if (partial->packet_id != packet_id)
+            continue;
+        if (out != NULL)
+            *out = partial->by;
+        *at = partial->next;
+        free(partial);
+        return true;
+    }
+    return false;
+}
+
 static void session_free(struct broker *b, struct session *s)
 {
     table_remove(&b->sessions, &s->by_id);
@@ -125,9 +140,12 @@ static void session_free(struct broker *b, struct session *s)
     STAT_SUB(b, inflight, s->inflight.count);
     STAT_SUB(b, queued, s->queue.count);
     STAT_SUB(b, queued_bytes, s->queue.live.bytes + s->queue.stored.bytes);
+    spill_drop(b, s);
     inflight_close(&s->inflight, delivery_release, &b->budgets.waiting_bytes);
     queue_close(&s->queue, delivery_release, &b->budgets.waiting_bytes);
     packet_ids_close(&s->received);
+    while (s->partial != NULL)
+        (void)session_take_partial(s, s->partial->packet_id, NULL);
     will_drop(b, s);
     leave_offline(b, s);
     free(s);
@@ -136,6 +154,7 @@ static void session_free(struct broker *b, struct session *s)
 void session_end(struct broker *b, struct session *s)
 {
     ASSERT(s->conn == NULL);
+    storing_end_session(b, s);
     /* First the subscriptions: the will of a client that is gone for good is not for itself. */
     unsubscribe_all(b, s);
     share_hand_over(b, s);
@@ -158,7 +177,7 @@ void session_detach(struct broker *b, struct session *s, bool will_is_wanted)
         return;
     }
     share_set_online(b, s, false);
-    enter_offline(b, s);
+    session_enter_offline(b, s);
     s->expires_at_ms =
         s->expiry_s == UINT32_MAX ? TIMER_NEVER : b->now_ms + (uint64_t)s->expiry_s * 1000;
     if (s->will != NULL && s->will_delay_s == 0)
@@ -166,6 +185,8 @@ void session_detach(struct broker *b, struct session *s, bool will_is_wanted)
     else if (s->will != NULL)
         s->will_at_ms = b->now_ms + (uint64_t)s->will_delay_s * 1000;
     set_timer(b, s);
+    /* Without memory it passes for connected: after a restart its time begins once more. */
+    (void)!storing_put_session(b, s, false);
 }
 
 void session_timer(struct broker *b, struct session *s)
@@ -176,8 +197,11 @@ void session_timer(struct broker *b, struct session *s)
         session_end(b, s);
         return;
     }
-    if (s->will_at_ms <= b->now_ms)
+    if (s->will_at_ms <= b->now_ms) {
         will_publish(b, s);
+        /* Without memory the will may be published once more after a restart. */
+        (void)!storing_put_session(b, s, false);
+    }
     set_timer(b, s);
 }
 

@@ -162,8 +162,12 @@ bool share_send(struct broker *b, struct publication *p, struct group *group, un
                 return true;
             is_refused |= result == SERVED_FULL;
         } else if (passes < PASSES_MAX) {
-            if (parcel_put_shared(b, shard, p, group->name, passes + 1) == 0)
+            if (parcel_put_shared(b, shard, p, group->name, passes + 1) == 0) {
+                /* Whether the member that it goes to is durable is known over there. */
+                if (p->view.qos != 0)
+                    storing_wait_for_shards(b, UINT64_C(1) << shard, message_size(&p->view));
                 return true;
+            }
             is_refused = true;
         }
         except |= UINT64_C(1) << shard;
@@ -220,6 +224,7 @@ void share_hand_over(struct broker *b, struct session *s)
         if (slot->state == AWAIT_PUBACK)
             hand_over(b, &slot->delivery);
     }
+    spill_drop(b, s);
     while (s->queue.count != 0) {
         struct delivery delivery = deliver_take_first(b, s);
         hand_over(b, &delivery);

@@ -9,13 +9,13 @@ enum { OUTCOME_NEW = 0x40 }; /* beside a granted QoS: the subscription was not t
 
 /* Tells the other shards of a filter's first or last subscriber here, or how many a shared one has.
  */
-static int announce(struct broker *b, struct bytes filter, bool joins)
+static int announce(struct broker *b, struct bytes filter)
 {
     if (b->shards == 1)
         return 0;
     return mqtt_filter_is_shared(filter)
                ? share_announce(b, filter)
-               : parcel_put_filter(b, filter, (struct group_count){.members = joins});
+               : parcel_put_filter(b, filter, subtree_count(&b->subtree, filter));
 }
 
 static uint8_t subscribe_one(struct broker *b, struct session *s, const struct mqtt_filter *f,
@@ -36,7 +36,8 @@ static uint8_t subscribe_one(struct broker *b, struct session *s, const struct m
     budget_set(in_all, b->subtree.count);
     bool is_too_many = !change.existed && (s->subscriber.count > b->limits.subscriptions ||
                                            !budget_has_room(in_all, 0, in_all->most));
-    if (is_too_many || (change.is_boundary && announce(b, f->filter, true) != 0)) {
+    if (is_too_many || (change.is_boundary && announce(b, f->filter) != 0) ||
+        storing_put_subscription(b, s, f->filter, &options) != 0) {
         subtree_unsubscribe(&b->subtree, &s->subscriber, f->filter, &change);
         return is_too_many ? MQTT_REASON_QUOTA_EXCEEDED : MQTT_REASON_UNSPECIFIED_ERROR;
     }
@@ -107,7 +108,7 @@ static bool send_suback(struct broker *b, struct conn *conn, const struct mqtt_s
         .type = MQTT_SUBACK,
         .suback = {.packet_id = subscribe->packet_id, .codes = buf_bytes(codes)},
     };
-    return conn_send_words(b, conn, &packet, &packet.suback.props, words);
+    return storing_hold(b, conn) && conn_send_words(b, conn, &packet, &packet.suback.props, words);
 }
 
 void subscribe_input(struct broker *b, struct conn *conn, const struct mqtt_subscribe *subscribe)
@@ -139,12 +140,20 @@ void subscribe_input(struct broker *b, struct conn *conn, const struct mqtt_subs
     buf_close(&codes);
 }
 
+int subscription_restore(struct broker *b, struct session *s, struct bytes filter,
+                         const struct subscription_options *options)
+{
+    struct subtree_change change;
+    int error = subtree_subscribe(&b->subtree, &s->subscriber, filter, options, &change);
+    return error == 0 && change.is_boundary ? announce(b, filter) : error;
+}
+
 /* Tells the other shards that nobody here wants a filter any more. Without memory for that they go
  * on sending what nobody here wants, which costs time and nothing else; what is for a group is
  * passed on. */
 static void leave_filter(struct broker *b, struct bytes filter)
 {
-    (void)!announce(b, filter, false);
+    (void)!announce(b, filter);
 }
 
 void unsubscribe_input(struct broker *b, struct conn *conn,
@@ -152,22 +161,28 @@ void unsubscribe_input(struct broker *b, struct conn *conn,
 {
     struct buf codes = {0};
     struct bytes filter;
+    bool is_short = false;
     for (struct bytes rest = unsubscribe->filters; mqtt_topics_next(&rest, &filter);) {
         struct subtree_change change;
+        /* What was not there needs no removing on disk either, but asking first costs more. */
+        if (storing_put_subscription(b, conn->session, filter, NULL) != 0) {
+            is_short = true;
+            break;
+        }
         subtree_unsubscribe(&b->subtree, &conn->session->subscriber, filter, &change);
         if (change.is_boundary)
             leave_filter(b, filter);
         buf_append_u8(&codes,
                       change.existed ? MQTT_REASON_SUCCESS : MQTT_REASON_NO_SUBSCRIPTION_EXISTED);
     }
-    if (buf_status(&codes) != 0) {
+    if (is_short || buf_status(&codes) != 0) {
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
     } else {
         struct mqtt_packet packet = {
             .type = MQTT_UNSUBACK,
             .suback = {.packet_id = unsubscribe->packet_id, .codes = buf_bytes(&codes)},
         };
-        (void)conn_send(b, conn, &packet);
+        (void)(storing_hold(b, conn) && conn_send(b, conn, &packet));
     }
     buf_close(&codes);
 }

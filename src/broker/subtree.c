@@ -92,6 +92,7 @@ static void link_subscription(struct subtree *tree, struct subscription *s)
         if (node->first != NULL)
             node->first->previous = s;
         node->first = s;
+        node->durable_count += subscriber->is_durable;
     }
 
     s->next_held = subscriber->first;
@@ -113,6 +114,15 @@ static void unlink_from_node(struct subscription *s)
         s->node->first = s->next;
     if (s->next != NULL)
         s->next->previous = s->previous;
+    s->node->durable_count -= s->subscriber->is_durable;
+}
+
+/* Whether coming or going of this subscriber, the others counted, is news for the other shards. */
+static bool is_boundary(const struct filter_node *node, const struct group *group,
+                        const struct subscriber *subscriber)
+{
+    return group != NULL || node->first == NULL ||
+           (subscriber->is_durable && node->durable_count == 0);
 }
 
 /* Unlinks and frees a subscription; its node and its group stay. */
@@ -184,7 +194,7 @@ int subtree_subscribe(struct subtree *tree, struct subscriber *subscriber, struc
             prune(tree, node, group);
             return SEALMQ_E_NOMEM;
         }
-        change->is_boundary = group != NULL || node->first == NULL;
+        change->is_boundary = is_boundary(node, group, subscriber);
         s->node = node;
         s->group = group;
         s->subscriber = subscriber;
@@ -213,7 +223,7 @@ void subtree_unsubscribe(struct subtree *tree, struct subscriber *subscriber, st
         return;
     change->existed = true;
     remove_subscription(tree, s);
-    change->is_boundary = group != NULL || node->first == NULL;
+    change->is_boundary = is_boundary(node, group, subscriber);
     prune(tree, node, group);
 }
 
@@ -228,19 +238,34 @@ bool subtree_drop_one(struct subtree *tree, struct subscriber *subscriber, struc
     remove_subscription(tree, s);
     if (group != NULL)
         buf_append_bytes(boundary, group_name_bytes(group->name));
-    else if (node->first == NULL)
+    else if (is_boundary(node, group, subscriber))
         levels_append_path(&tree->levels, &node->level, boundary);
     prune(tree, node, group);
     return true;
 }
 
-int subtree_shard_joins(struct subtree *tree, struct bytes filter, unsigned shard)
+struct group_count subtree_count(const struct subtree *tree, struct bytes filter)
+{
+    const struct level *level = levels_find(&tree->levels, filter);
+    struct group_count count = {0};
+    if (level != NULL) {
+        const struct filter_node *node = filter_node_of(level);
+        count.members = node->first != NULL;
+        count.online = node->durable_count != 0;
+    }
+    return count;
+}
+
+int subtree_shard_joins(struct subtree *tree, struct bytes filter, unsigned shard, bool is_durable)
 {
     struct level *level = NULL;
     int error = levels_make(&tree->levels, filter, &level);
     if (error != 0)
         return error;
-    filter_node_of(level)->shards |= UINT64_C(1) << shard;
+    struct filter_node *node = filter_node_of(level);
+    uint64_t bit = UINT64_C(1) << shard;
+    node->shards |= bit;
+    node->durable_shards = is_durable ? node->durable_shards | bit : node->durable_shards & ~bit;
     tree->generation++;
     return 0;
 }
@@ -251,6 +276,7 @@ void subtree_shard_leaves(struct subtree *tree, struct bytes filter, unsigned sh
     if (level == NULL)
         return;
     filter_node_of(level)->shards &= ~(UINT64_C(1) << shard);
+    filter_node_of(level)->durable_shards &= ~(UINT64_C(1) << shard);
     tree->generation++;
     levels_prune(&tree->levels, level, node_is_empty);
 }

@@ -22,6 +22,7 @@ struct subscriber {
     struct subscription *first;
     uint32_t count;
     uint32_t shared_count; /* of them, shared subscriptions */
+    bool is_durable;       /* set before it subscribes */
     bool is_online;        /* in which ring of a group it stands (broker/group.h) */
     uint32_t target;       /* for the one who collects targets (broker/route.c) */
 };
@@ -40,7 +41,9 @@ struct filter_node {
     struct level level;
     struct subscription *first; /* those that are not shared */
     struct group *groups;
-    uint64_t shards; /* other shards that have subscribers for this filter */
+    uint64_t shards;         /* other shards that have subscribers for this filter */
+    uint64_t durable_shards; /* of them, those that have durable ones */
+    uint32_t durable_count;  /* of those that are not shared */
 };
 
 struct subtree {
@@ -61,8 +64,9 @@ void subtree_close(struct subtree *tree);
 /* What a change has done. */
 struct subtree_change {
     bool existed;     /* the subscription was there before */
-    bool is_boundary; /* the first of this shard for the filter came, or the last one went; of a
-                         shared filter: the number of members has changed */
+    bool is_boundary; /* the first of this shard for the filter came, or the last one went, or the
+                         first or last durable one; of a shared filter: the number of members has
+                         changed */
 };
 
 /* Adds a subscription or changes its options. SEALMQ_E_NOMEM: nothing has changed. */
@@ -76,9 +80,11 @@ void subtree_unsubscribe(struct subtree *tree, struct subscriber *subscriber, st
  * boundary, appends the filter to `boundary`, else leaves it empty. */
 bool subtree_drop_one(struct subtree *tree, struct subscriber *subscriber, struct buf *boundary);
 
-/* Another shard has its first, or no more, subscribers for a filter. */
-SEALMQ_MUST_CHECK int subtree_shard_joins(struct subtree *tree, struct bytes filter,
-                                          unsigned shard);
+/* What a filter that is not shared has here: `online` stands for durable subscribers. */
+struct group_count subtree_count(const struct subtree *tree, struct bytes filter);
+/* Another shard has subscribers for a filter, or no more. */
+SEALMQ_MUST_CHECK int subtree_shard_joins(struct subtree *tree, struct bytes filter, unsigned shard,
+                                          bool is_durable);
 void subtree_shard_leaves(struct subtree *tree, struct bytes filter, unsigned shard);
 /* Another shard has so many members of a group. */
 SEALMQ_MUST_CHECK int subtree_shard_shares(struct subtree *tree, struct bytes filter,

@@ -67,12 +67,10 @@ void will_publish(struct broker *b, struct session *s)
         message_wait_no_more(&b->budgets.waiting_bytes, message);
         return;
     }
-    /* Nobody else has seen the message yet, so it can still be completed. */
-    if (message->view.expires_ms != TIMER_NEVER)
-        message->view.expires_ms += b->now_ms;
-    struct publication publication;
-    publication_of(message, &publication);
-    message_wait_no_more(&b->budgets.waiting_bytes, message);
+    /* The journal may have the message too, so it is not changed: what must own it, copies it. */
+    struct publication publication = {.view = message->view};
+    if (publication.view.expires_ms != TIMER_NEVER)
+        publication.view.expires_ms += b->now_ms;
     bool has_receivers;
     int error = route_publication(b, &publication, &has_receivers);
     if (error == SEALMQ_E_LIMIT)
@@ -80,4 +78,5 @@ void will_publish(struct broker *b, struct session *s)
     else if (error != 0)
         STAT_ADD(b, dropped_memory_total, 1);
     publication_close(&publication);
+    message_wait_no_more(&b->budgets.waiting_bytes, message);
 }

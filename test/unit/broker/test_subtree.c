@@ -196,9 +196,9 @@ static void shards_are_found_like_subscribers(void **state)
     struct subtree tree;
     struct found found = {0};
     assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}, 64), 0);
-    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a/#"), 3), 0);
-    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a/+"), 63), 0);
-    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("b"), 5), 0);
+    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a/#"), 3, false), 0);
+    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a/+"), 63, false), 0);
+    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("b"), 5, false), 0);
     assert_int_equal(subtree_match(&tree, BYTES_LIT("a/b"), visit, &found), 0);
     assert_true(found.shards == (UINT64_C(1) << 3 | UINT64_C(1) << 63));
     subtree_shard_leaves(&tree, BYTES_LIT("a/#"), 3);
@@ -223,9 +223,9 @@ static void visit_that_fails_ends_the_match(void **state)
     struct subtree tree;
     int visits = 0;
     assert_int_equal(subtree_init(&tree, (struct hash_key){1, 2}, 64), 0);
-    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("#"), 3), 0);
-    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("+"), 3), 0);
-    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a"), 3), 0);
+    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("#"), 3, false), 0);
+    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("+"), 3, false), 0);
+    assert_int_equal(subtree_shard_joins(&tree, BYTES_LIT("a"), 3, false), 0);
     assert_int_equal(subtree_match(&tree, BYTES_LIT("a"), stop, &visits), SEALMQ_E_NOMEM);
     assert_int_equal(visits, 1);
     subtree_close(&tree);
