@@ -453,6 +453,8 @@ void storing_parcel_received(struct broker *b, unsigned from, const struct parce
 
 void broker_set_wall_clock(struct broker *b, uint64_t wall_ms, uint64_t now_ms)
 {
+    if (now_ms > b->now_ms)
+        b->now_ms = now_ms;
     if (b->storing != NULL)
         b->storing->wall_offset_ms = (int64_t)(wall_ms - now_ms);
 }
