@@ -7,7 +7,7 @@
 #define JOURNAL_MIN  64
 #define JOURNAL_KEPT 4096 /* operations that stay allocated */
 
-int journal_reserve(struct broker_journal *journal, size_t n)
+int broker_journal_reserve(struct broker_journal *journal, size_t n)
 {
     if (n <= journal->capacity - journal->count)
         return 0;
@@ -30,7 +30,7 @@ static size_t size_of(const struct journal_op *op)
     return sizeof *op + (op->message != NULL ? message_size(&op->message->view) : 0);
 }
 
-uint64_t journal_append(struct broker_journal *journal, const struct journal_op *op)
+uint64_t broker_journal_append(struct broker_journal *journal, const struct journal_op *op)
 {
     ASSERT(journal->count < journal->capacity);
     journal->bytes += size_of(op);
@@ -38,7 +38,7 @@ uint64_t journal_append(struct broker_journal *journal, const struct journal_op 
     return journal->base + journal->count++;
 }
 
-struct journal_op *journal_at(struct broker_journal *journal, uint64_t position)
+struct journal_op *broker_journal_at(struct broker_journal *journal, uint64_t position)
 {
     if (position < journal->base || position - journal->base >= journal->count)
         return NULL;
@@ -70,7 +70,7 @@ static void release(struct journal_op *op)
     }
 }
 
-void journal_void(struct broker_journal *journal, struct journal_op *op)
+void broker_journal_void(struct broker_journal *journal, struct journal_op *op)
 {
     ASSERT(op->kind != JOURNAL_VOID);
     journal->bytes -= size_of(op);
@@ -80,7 +80,7 @@ void journal_void(struct broker_journal *journal, struct journal_op *op)
     journal->bytes += sizeof *op;
 }
 
-void journal_drop_message(struct broker_journal *journal, struct journal_op *op)
+void broker_journal_drop_message(struct broker_journal *journal, struct journal_op *op)
 {
     ASSERT(op->kind == JOURNAL_QUEUE_ADD);
     journal->bytes -= size_of(op);
@@ -91,7 +91,7 @@ void journal_drop_message(struct broker_journal *journal, struct journal_op *op)
     journal->bytes += size_of(op);
 }
 
-void journal_clear(struct broker_journal *journal)
+void broker_journal_clear(struct broker_journal *journal)
 {
     for (size_t i = 0; i < journal->count; i++)
         release(&journal->ops[i]);
@@ -105,9 +105,9 @@ void journal_clear(struct broker_journal *journal)
     }
 }
 
-void journal_close(struct broker_journal *journal)
+void broker_journal_close(struct broker_journal *journal)
 {
-    journal_clear(journal);
+    broker_journal_clear(journal);
     free(journal->ops);
     *journal = (struct broker_journal){0};
 }

@@ -97,19 +97,19 @@ struct broker_journal {
 };
 
 /* Room for `n` more, so that appending cannot fail. SEALMQ_E_NOMEM */
-SEALMQ_MUST_CHECK int journal_reserve(struct broker_journal *journal, size_t n);
+SEALMQ_MUST_CHECK int broker_journal_reserve(struct broker_journal *journal, size_t n);
 /* Appends an operation, for which there must be room; what it holds is the journal's then. Returns
  * its position. */
-uint64_t journal_append(struct broker_journal *journal, const struct journal_op *op);
+uint64_t broker_journal_append(struct broker_journal *journal, const struct journal_op *op);
 /* The operation at a position while its journal is open, else NULL. */
-struct journal_op *journal_at(struct broker_journal *journal, uint64_t position);
+struct journal_op *broker_journal_at(struct broker_journal *journal, uint64_t position);
 /* Takes an operation out. */
-void journal_void(struct broker_journal *journal, struct journal_op *op);
+void broker_journal_void(struct broker_journal *journal, struct journal_op *op);
 /* Takes the message out of an operation that keeps its place. */
-void journal_drop_message(struct broker_journal *journal, struct journal_op *op);
+void broker_journal_drop_message(struct broker_journal *journal, struct journal_op *op);
 /* Releases all operations; on the thread of the shard. The next one begins behind them. */
-void journal_clear(struct broker_journal *journal);
-void journal_close(struct broker_journal *journal);
+void broker_journal_clear(struct broker_journal *journal);
+void broker_journal_close(struct broker_journal *journal);
 
 /* NULL: no memory. */
 struct journal_page *journal_page_new(struct bytes client_id, uint64_t after, uint32_t messages,

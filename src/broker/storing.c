@@ -37,7 +37,7 @@ void storing_close(struct broker *b)
 {
     if (b->storing == NULL)
         return;
-    journal_close(&b->storing->open);
+    broker_journal_close(&b->storing->open);
     free(b->storing);
     b->storing = NULL;
 }
@@ -151,7 +151,7 @@ bool storing_is_waiting(const struct broker *b)
 
 int storing_reserve(struct broker *b, size_t operations)
 {
-    return b->storing == NULL ? 0 : journal_reserve(&b->storing->open, operations);
+    return b->storing == NULL ? 0 : broker_journal_reserve(&b->storing->open, operations);
 }
 
 static uint64_t append(struct broker *b, struct conn *conn, const struct journal_op *op)
@@ -159,7 +159,7 @@ static uint64_t append(struct broker *b, struct conn *conn, const struct journal
     struct storing *st = b->storing;
     storing_touch(b, conn);
     size_t before = st->open.bytes;
-    uint64_t position = journal_append(&st->open, op);
+    uint64_t position = broker_journal_append(&st->open, op);
     epochs_need_journal(&st->epochs, st->open.number, st->open.bytes - before);
     return position;
 }
@@ -252,7 +252,7 @@ static struct journal_op *find_op(struct broker *b, const struct session *s,
                                   const struct delivery *delivery, uint64_t position,
                                   enum journal_kind kind)
 {
-    struct journal_op *op = journal_at(&b->storing->open, position);
+    struct journal_op *op = broker_journal_at(&b->storing->open, position);
     return op != NULL && op->kind == kind && op->session == s->number &&
                    op->sequence == delivery->sequence
                ? op
@@ -277,7 +277,7 @@ void storing_set_state(struct broker *b, const struct session *s, struct deliver
     struct conn *waiting = state == AWAIT_PUBACK ? NULL : s->conn;
     struct journal_op *op = find_op(b, s, delivery, delivery->sequence, JOURNAL_QUEUE_ADD);
     if (op != NULL && state == AWAIT_PUBCOMP)
-        journal_drop_message(&b->storing->open, op);
+        broker_journal_drop_message(&b->storing->open, op);
     if (op == NULL)
         op = find_state_op(b, s, delivery);
     if (op != NULL) {
@@ -302,12 +302,12 @@ void storing_done(struct broker *b, const struct session *s, const struct delive
         return;
     struct journal_op *op = find_op(b, s, delivery, delivery->sequence, JOURNAL_QUEUE_ADD);
     if (op != NULL) {
-        journal_void(&b->storing->open, op);
+        broker_journal_void(&b->storing->open, op);
         return;
     }
     op = find_state_op(b, s, delivery);
     if (op != NULL)
-        journal_void(&b->storing->open, op);
+        broker_journal_void(&b->storing->open, op);
     /* Without memory the message stays on disk and is sent once more after a restart. */
     if (storing_reserve(b, 1) != 0)
         return;
@@ -537,6 +537,6 @@ void broker_journal_free(struct broker_journal *journal)
 {
     if (journal == NULL)
         return;
-    journal_close(journal);
+    broker_journal_close(journal);
     free(journal);
 }
