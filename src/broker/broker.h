@@ -148,8 +148,8 @@ enum broker_verdict {
 /* The host's side. All are called on the shard's thread (authorize during a visit on the visitor's,
  * see broker_visit_begin), from inside the calls below. authenticate,
  * auth_begin and auth_continue may call broker_authenticated, the latter two broker_auth_challenge;
- * all but authorize may call broker_publish, broker_reply and broker_acknowledge. They call no other function of this header but broker_conn_data and
- * broker_find. */
+ * all but authorize may call broker_publish, broker_reply and broker_acknowledge. They call no
+ * other function of this header but broker_conn_data and broker_find. */
 struct broker_host {
     void *context;
     /* A CONNECT is complete: the host must call broker_authenticated() now or later. The client's

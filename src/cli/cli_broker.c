@@ -28,6 +28,8 @@ struct options {
     const char *simple; /* the last option that a file would say; NULL: none */
     uint16_t port, websocket_port;
     const char *tls_cert, *tls_key, *passwords, *acl;
+    const char *data;
+    enum config_durability durability;
     bool allow_anonymous, only_test, only_print, is_verbose;
     unsigned workers;
     uint32_t packet_bytes;                  /* 0: the default */
@@ -154,6 +156,10 @@ static void print_help(void)
         "      --tls-cert FILE      serve TLS with this certificate (PEM, with its chain)\n"
         "      --tls-key FILE       the certificate's secret key\n"
         "      --websocket PORT     serve WebSocket on this port besides\n"
+        "      --data DIR           keep persistent sessions and retained messages in this folder;\n"
+        "                           without it they end with the program\n"
+        "      --durability HOW     full: acknowledged is what is synced to the disk (default);\n"
+        "                           lazy: written soon, nobody waits; none: nothing is kept\n"
         "      --workers N          threads; the default is one for each processor\n"
         "      --max-packet BYTES   largest packet taken from a client\n"
         "      --metrics ADDRESS:PORT  answer /metrics (Prometheus) and /healthz over HTTP there,\n"
@@ -173,6 +179,19 @@ static int add_address(struct options *options, const char *address)
     if (options->address_count == CONFIG_LISTENERS_MAX)
         return cli_usage(ME, "--bind: at most %d addresses", CONFIG_LISTENERS_MAX);
     options->addresses[options->address_count++] = address;
+    return 0;
+}
+
+static int take_durability(struct options *options, const char *value)
+{
+    if (strcmp(value, "full") == 0)
+        options->durability = CONFIG_DURABLE_FULL;
+    else if (strcmp(value, "lazy") == 0)
+        options->durability = CONFIG_DURABLE_LAZY;
+    else if (strcmp(value, "none") == 0)
+        options->durability = CONFIG_DURABLE_NONE;
+    else
+        return cli_usage(ME, "--durability %s: full, lazy or none", value);
     return 0;
 }
 
@@ -216,6 +235,11 @@ static int take_option(struct options *options, int option, const char *value)
     case 'P':
         options->passwords = value;
         return 0;
+    case 'd':
+        options->data = value;
+        return 0;
+    case 'D':
+        return take_durability(options, value);
     case 'w':
         if (!cli_parse_number(value, 1, 64, &number))
             return cli_usage(ME, "--workers %s: give a number, 1 to 64", value);
@@ -303,8 +327,10 @@ static int add_watching(const struct options *options, struct broker_config *con
 
 static int fill(const struct options *options, struct broker_config *config)
 {
-    if (!copy(&config->passwords, options->passwords) || !copy(&config->acl, options->acl))
+    if (!copy(&config->passwords, options->passwords) || !copy(&config->acl, options->acl) ||
+        !copy(&config->persistence.folder, options->data))
         return SEALMQ_E_NOMEM;
+    config->persistence.durability = options->durability;
     config->workers = options->workers;
     if (options->allow_anonymous)
         config->anonymous = CONFIG_YES;
@@ -393,6 +419,8 @@ int cli_broker(int argc, char **argv)
         {"tls-cert", required_argument, NULL, 't'},
         {"tls-key", required_argument, NULL, 'k'},
         {"websocket", required_argument, NULL, 'W'},
+        {"data", required_argument, NULL, 'd'},
+        {"durability", required_argument, NULL, 'D'},
         {"workers", required_argument, NULL, 'w'},
         {"max-packet", required_argument, NULL, 'm'},
         {"metrics", required_argument, NULL, 'M'},

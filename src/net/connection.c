@@ -426,11 +426,12 @@ void connection_flush(struct net_connection *c)
         c->is_blocked = total >= NET_WRITE_TURN_BYTES ||
                         (is_layered ? stream_is_pending(c->stream) : (size_t)n < want);
     }
-    if (is_done && is_closing && !(is_layered && stream_is_pending(c->stream))) {
+    bool is_held = broker_output_is_held(worker->broker, c->name);
+    if (is_done && is_closing && !is_held && !(is_layered && stream_is_pending(c->stream))) {
         connection_linger(c);
         return;
     }
-    if (c->has_input_ended) {
+    if (c->has_input_ended && !is_held) {
         connection_destroy(c);
         return;
     }

@@ -10,6 +10,7 @@
 #ifndef SEALMQ_NET_NET_INT_H
 #define SEALMQ_NET_NET_INT_H
 
+#include "net/keeper.h"
 #include "net/mailbox.h"
 #include "net/server.h"
 #include "net/stream.h"
@@ -89,6 +90,7 @@ enum net_item_kind {
     NET_ITEM_SOCKET,
     NET_ITEM_CALL,
     NET_ITEM_SERVE,
+    NET_ITEM_STORED, /* part of the worker */
     NET_ITEM_STOP
 };
 
@@ -121,6 +123,7 @@ struct net_worker {
     bool is_awake; /* of the worker's own thread: it holds the lock */
     struct broker *broker;
     struct mailbox mailbox;
+    struct net_item stored; /* posted when the keeper has stored its journal */
     void *app_context;
 
     pthread_t thread;
@@ -165,6 +168,13 @@ struct net_bound {
     char name[NET_LISTENER_NAME_MAX];
 };
 
+/* A parcel that came too late for its worker; it is delivered when all threads have ended. */
+struct net_late {
+    struct net_late *next;
+    unsigned to;
+    struct broker_parcel *parcels;
+};
+
 struct net_server {
     struct net_app app;
     struct broker_limits limits;
@@ -174,6 +184,10 @@ struct net_server {
     unsigned worker_count;
     _Atomic uint64_t retained_counter;
     struct broker_pools pools;
+    struct keeper *keeper; /* NULL: nothing is stored */
+    enum broker_durability durability;
+    pthread_mutex_t late_lock;
+    struct net_late *late; /* parcels for workers that had stopped, newest first */
     _Atomic uint64_t accept_logged_ms;
     _Atomic size_t handshake_bytes; /* memory of unfinished handshakes and CONNECTs */
     pthread_mutex_t tls_lock;
@@ -197,6 +211,9 @@ void worker_wake(struct net_worker *worker);
 void worker_drain_mailbox(struct net_worker *worker);
 /* Lists the connection for connection_flush() at the end of the turn. */
 void worker_flush_later(struct net_worker *worker, struct net_connection *c);
+
+/* server.c: keeps a parcel for the end, if anything is stored; else frees it. */
+void server_keep_late(struct net_server *server, unsigned to, struct broker_parcel *parcels);
 
 /* visit.c */
 /* Delivers parcels to a worker that sleeps, without waking it; false: they are still the caller's.

@@ -34,6 +34,9 @@ static int server_make(struct net_server *server, const struct net_server_option
     ASSERT(pthread_mutex_init(&server->tls_lock, NULL) == 0);
     server->app = options->app;
     server->limits = options->limits;
+    if (options->state_folder != NULL)
+        server->durability =
+            options->durability == NET_DURABILITY_LAZY ? BROKER_DURABLE_LAZY : BROKER_DURABLE_FULL;
     if (server->limits.connect_timeout_ms == 0) { /* a handshake without end is not to be had */
         struct broker_limits limits;
         broker_limits_default(&limits);
@@ -59,6 +62,91 @@ static int server_make(struct net_server *server, const struct net_server_option
     return 0;
 }
 
+/* --- what is kept -------------------------------------------------------------------------- */
+
+/* On the keeper's thread. A worker that has stopped is looked after in keeper_finish. */
+static void on_stored(void *context, unsigned shard)
+{
+    struct net_server *server = context;
+    struct net_worker *worker = &server->workers[shard];
+    (void)!worker_post(worker, &worker->stored);
+}
+
+void server_keep_late(struct net_server *server, unsigned to, struct broker_parcel *parcels)
+{
+    struct net_late *late = server->keeper == NULL ? NULL : malloc(sizeof *late);
+    if (late == NULL) {
+        broker_parcels_free(parcels);
+        return;
+    }
+    pthread_mutex_lock(&server->late_lock);
+    *late = (struct net_late){server->late, to, parcels};
+    server->late = late;
+    pthread_mutex_unlock(&server->late_lock);
+}
+
+/* Delivers what came too late, in its order; or drops it, when nothing is served any more. */
+static void server_deliver_late(struct net_server *server, uint64_t now_ms)
+{
+    struct net_late *in_order = NULL;
+    while (server->late != NULL) {
+        struct net_late *late = server->late;
+        server->late = late->next;
+        late->next = in_order;
+        in_order = late;
+    }
+    while (in_order != NULL) {
+        struct net_late *late = in_order;
+        in_order = late->next;
+        broker_deliver_parcels(server->workers[late->to].broker, late->parcels, now_ms);
+        free(late);
+    }
+}
+
+static void list_shards(const struct net_server *server, struct broker **shards)
+{
+    for (unsigned i = 0; i < server->worker_count; i++)
+        shards[i] = server->workers[i].broker;
+}
+
+static int server_open_keeper(struct net_server *server, const struct net_server_options *options,
+                              char *why, size_t why_size)
+{
+    struct broker *shards[NET_WORKERS_MAX];
+    const struct keeper_options keeper = {
+        .folder = options->state_folder,
+        .is_lazy = options->durability == NET_DURABILITY_LAZY,
+        .shards = server->worker_count,
+        .stored = on_stored,
+        .context = server,
+    };
+    if (options->state_folder == NULL)
+        return 0;
+    int e = keeper_new(&keeper, &server->keeper, why, why_size);
+    list_shards(server, shards);
+    if (e == 0)
+        e = keeper_load(server->keeper, shards, uv_hrtime() / 1000000, &server->retained_counter,
+                        why, why_size);
+    return e;
+}
+
+/* All threads have ended: what they have left is stored. */
+static void server_finish_keeper(struct net_server *server)
+{
+    struct broker *shards[NET_WORKERS_MAX];
+    uint64_t now_ms = uv_hrtime() / 1000000;
+    if (server->keeper == NULL)
+        return;
+    list_shards(server, shards);
+    server_deliver_late(server, now_ms);
+    keeper_finish(server->keeper, shards, now_ms);
+}
+
+bool net_server_store_is_failing(const struct net_server *server)
+{
+    return server->keeper != NULL && keeper_is_failing(server->keeper);
+}
+
 int net_server_new(const struct net_server_options *options, struct net_server **out, char *why,
                    size_t why_size)
 {
@@ -76,7 +164,10 @@ int net_server_new(const struct net_server_options *options, struct net_server *
     struct net_server *server = calloc(1, sizeof(*server));
     if (server == NULL)
         return SEALMQ_E_NOMEM;
+    pthread_mutex_init(&server->late_lock, NULL);
     int e = server_make(server, options, why, why_size);
+    if (e == 0)
+        e = server_open_keeper(server, options, why, why_size);
     if (e != 0) {
         if (why_size > 0 && why[0] == '\0')
             snprintf(why, why_size, "%s", sealmq_error_text(e));
@@ -110,7 +201,7 @@ int net_server_start(struct net_server *server)
     if (server->was_started)
         return SEALMQ_E_EXISTS;
     server->was_started = true;
-    int e = 0;
+    int e = server->keeper == NULL ? 0 : keeper_start(server->keeper);
     unsigned started = 0;
     while (e == 0 && started < server->worker_count) {
         e = worker_start(&server->workers[started]);
@@ -137,6 +228,7 @@ int net_server_start(struct net_server *server)
     }
     if (e != 0) {
         server_join(server, started, 0);
+        server_finish_keeper(server);
         return e;
     }
     server->is_running = true;
@@ -170,6 +262,7 @@ void net_server_stop(struct net_server *server, unsigned drain_ms)
     if (!server->is_running)
         return;
     server_join(server, server->worker_count, drain_ms);
+    server_finish_keeper(server);
     server->is_running = false;
 }
 
@@ -178,8 +271,10 @@ void net_server_free(struct net_server *server)
     if (server == NULL)
         return;
     net_server_stop(server, 0);
+    keeper_free(server->keeper);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_close(&server->workers[i]);
+    pthread_mutex_destroy(&server->late_lock);
     for (size_t i = 0; i < server->listener_count; i++)
         listener_close(&server->listeners[i]);
     pthread_mutex_destroy(&server->tls_lock);

@@ -77,7 +77,15 @@ struct net_app {
                          const char *words);
 };
 
+/* What is kept of persistent sessions and retained messages, and when. */
+enum net_durability {
+    NET_DURABILITY_FULL, /* what is acknowledged is synced to the disk */
+    NET_DURABILITY_LAZY, /* it is written soon after; nothing waits for it */
+};
+
 struct net_server_options {
+    const char *state_folder; /* where it is kept; NULL: in memory only */
+    enum net_durability durability;
     unsigned workers; /* 0: one for each processor, at most 16 */
     const struct net_listener *listeners;
     size_t listener_count;
@@ -119,6 +127,9 @@ struct net_worker_stats {
 };
 void net_server_worker_stats(struct net_server *server, unsigned index,
                              struct net_worker_stats *out);
+
+/* Whether what is to be kept cannot be written at present. From any thread. */
+bool net_server_store_is_failing(const struct net_server *server);
 
 /* Runs fn(worker_context, arg) on the worker's thread, soon, in the order of posting from one
  * thread. From any thread. SEALMQ_E_CLOSED when the worker has stopped (fn will not run). */

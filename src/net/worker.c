@@ -90,8 +90,8 @@ static void worker_post_parcels(struct net_worker *worker)
             continue;
         struct net_item *item = (struct net_item *)(void *)parcels;
         item->kind = NET_ITEM_PARCELS;
-        if (worker_post(&server->workers[to], item) != 0)
-            broker_parcels_free(parcels); /* that worker has stopped */
+        if (worker_post(&server->workers[to], item) != 0) /* that worker has stopped */
+            server_keep_late(server, to, parcels);
     }
 }
 
@@ -135,9 +135,29 @@ static void worker_set_timer(struct net_worker *worker)
         uv_timer_start(&worker->timer, on_timer, due > now ? due - now : 0, 0);
 }
 
+/* Gives the keeper what has come together since the journal before it was stored. */
+static void worker_store(struct net_worker *worker)
+{
+    struct keeper *keeper = worker->server->keeper;
+    if (keeper == NULL)
+        return;
+    broker_set_wall_clock(worker->broker, keeper_wall_ms(), uv_now(&worker->loop));
+    struct broker_journal *journal = broker_take_journal(worker->broker);
+    if (journal != NULL)
+        keeper_submit(keeper, worker->index, journal);
+}
+
+static void worker_take_stored(struct net_worker *worker)
+{
+    struct broker_journal *journal = keeper_take_stored(worker->server->keeper, worker->index);
+    if (journal != NULL)
+        broker_stored(worker->broker, journal, uv_now(&worker->loop));
+}
+
 static void worker_end_turn(struct net_worker *worker)
 {
     for (;;) {
+        worker_store(worker);
         worker_gather_dirty(worker);
         worker_post_parcels(worker); /* before what was caused by them is written: see net_int.h */
         if (worker->flush_first == NULL)
@@ -286,6 +306,9 @@ static void worker_take(struct net_worker *worker, struct net_item *item)
     case NET_ITEM_SERVE:
         listeners_open(worker);
         break;
+    case NET_ITEM_STORED:
+        worker_take_stored(worker);
+        return; /* the item is the worker's */
     case NET_ITEM_STOP:
         worker_begin_stop(worker, item->drain_ms);
         break;
@@ -317,7 +340,9 @@ static void worker_take_last(struct net_worker *worker, struct mailbox_item *all
         struct net_item *item = (struct net_item *)all;
         all = all->next;
         if (item->kind == NET_ITEM_PARCELS)
-            broker_parcels_free(parcels_of(item));
+            server_keep_late(worker->server, worker->index, parcels_of(item));
+        else if (item->kind == NET_ITEM_STORED)
+            continue; /* see keeper_finish */
         else if (item->kind != NET_ITEM_CALL || worker->start_error == 0)
             worker_take(worker, item);
         else
@@ -435,6 +460,7 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
     const struct net_app *app = &server->app;
     worker->server = server;
     worker->index = index;
+    worker->stored.kind = NET_ITEM_STORED;
     worker->flush_tail = &worker->flush_first;
     worker->timer_due_ms = worker->accept_due_ms = UINT64_MAX;
     mailbox_init(&worker->mailbox, wake_worker, worker);
@@ -458,6 +484,7 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
         .retained_counter = &server->retained_counter,
         .seed = random_u64(),
         .pools = &server->pools,
+        .durability = server->durability,
     };
     return broker_new(&options, &worker->broker);
 }

@@ -351,11 +351,20 @@ static int open_server(struct node *node, char *why, size_t why_size)
                                      why_size);
     if (error != 0)
         return error;
+    /* What the node's clients have been promised stands beside the chain, unless it is said. */
+    char folder[PATH_SIZE];
+    const struct config_persistence *kept = &node->config->broker.persistence;
+    if (kept->durability != CONFIG_DURABLE_NONE) {
+        error = file_beside(node->config_path,
+                            kept->folder != NULL ? kept->folder : node->config->data, folder);
+        options.state_folder = folder;
+    }
     options.listeners = listeners.at;
     options.listener_count = listeners.count;
     if (options.limits.packet_bytes < NODE_PACKET_BYTES)
         options.limits.packet_bytes = NODE_PACKET_BYTES;
-    error = net_server_new(&options, &node->server, why, why_size);
+    if (error == 0)
+        error = net_server_new(&options, &node->server, why, why_size);
     serve_listeners_close(&listeners);
     return error;
 }

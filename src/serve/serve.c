@@ -2,6 +2,7 @@
 #include "serve/serve_int.h"
 
 #include "base/log.h"
+#include "serve/paths.h"
 #include "serve/settings.h"
 
 #include <arpa/inet.h>
@@ -50,6 +51,10 @@ int serve_load(const struct broker_config *config, const char *config_path, stru
         e = check_ways_in(config, &source);
     if (e == 0)
         e = serve_settings(config, &source, &out->options);
+    if (e == 0 && out->options.state_folder != NULL) {
+        e = serve_path(config_path, out->options.state_folder, out->state_folder);
+        out->options.state_folder = out->state_folder;
+    }
     if (e == 0)
         e = rules_load(&options, &out->rules, why, why_size);
     if (e == 0)
@@ -104,6 +109,9 @@ static int open_server(struct serve *serve, struct loaded *loaded, char *why, si
     loaded->options.listeners = loaded->listeners.at;
     loaded->options.listener_count = loaded->listeners.count;
     serve_app(serve, &loaded->options.app);
+    if (loaded->options.state_folder == NULL)
+        log_info(SERVE_LOG, "persistent sessions and retained messages are kept in memory only: "
+                            "they end with the program");
     return net_server_new(&loaded->options, &serve->server, why, why_size);
 }
 

@@ -8,6 +8,7 @@
 #include "serve/listeners.h"
 #include "serve/rules.h"
 #include "serve/serve.h"
+#include "store/file.h"
 
 #define SERVE_LOG "broker"
 
@@ -40,6 +41,7 @@ static inline const char *serve_config_path(const struct serve *serve)
 struct loaded {
     struct rules *rules;
     struct serve_listeners listeners;
+    char state_folder[PATH_SIZE];      /* which the options point to */
     struct net_server_options options; /* workers, limits; the rest is filled in by whoever opens */
 };
 SEALMQ_MUST_CHECK int serve_load(const struct broker_config *config, const char *config_path,
