@@ -165,7 +165,8 @@ static int read_session(struct loading *l, sqlite3_stmt *row, struct bytes clien
     put->client_id_n = (uint16_t)client.n;
     put->user_name_n = (uint32_t)user.n;
     memcpy(put->text, client.p, client.n);
-    memcpy(put->text + client.n, user.p, user.n);
+    if (user.n != 0)
+        memcpy(put->text + client.n, user.p, user.n);
     return 0;
 }
 
