@@ -61,7 +61,8 @@ bool broker_config_has_way_in(const struct broker_config *config,
     const struct config_tls *tls = listener->tls;
     return (config->passwords != NULL && listener_config_takes(listener, CONFIG_PASSWORD)) ||
            (config->tokens != NULL && listener_config_takes(listener, CONFIG_TOKEN)) ||
-           (tls != NULL && tls->identity != CONFIG_IDENTITY_NONE &&
+           (((tls != NULL && tls->identity != CONFIG_IDENTITY_NONE) ||
+             listener->proxy_certificate == CONFIG_YES) &&
             listener_config_takes(listener, CONFIG_CERTIFICATE)) ||
            (tls != NULL && tls->psk_file != NULL && listener_config_takes(listener, CONFIG_PSK));
 }

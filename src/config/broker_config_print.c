@@ -77,6 +77,9 @@ static void print_listener(struct buf *out, const struct broker_config *config,
         buf_append_cstr(out, "    transport: tcp\n");
     }
     buf_printf(out, "    proxy_protocol: %s\n", yes_or_no(listener->proxy_protocol, false));
+    if (listener->proxy_protocol == CONFIG_YES)
+        buf_printf(out, "    proxy_certificate: %s\n",
+                   yes_or_no(listener->proxy_certificate, false));
     if (listener->connections != 0)
         buf_printf(out, "    connections: %u\n", listener->connections);
     buf_printf(out, "    anonymous: %s\n",

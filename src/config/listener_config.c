@@ -88,6 +88,7 @@ static const cyaml_schema_field_t listener_fields[] = {
     WORD("transport", struct config_listener, transport, transports),
     TEXT("path", struct config_listener, path, NAME_LENGTH),
     CHOICE("proxy_protocol", struct config_listener, proxy_protocol),
+    CHOICE("proxy_certificate", struct config_listener, proxy_certificate),
     CHOICE("anonymous", struct config_listener, anonymous),
     CYAML_FIELD_UINT("connections", CYAML_FLAG_OPTIONAL, struct config_listener, connections),
     CYAML_FIELD_SEQUENCE("log_in", OPTIONAL, struct config_listener, log_in, &way_schema, 0,
@@ -172,6 +173,10 @@ static int check_where(const struct check *check, const struct config_listener *
     if (listener->mode != NULL && parse_mode(listener->mode, &mode) != 0)
         return REFUSE(check, "mode", " \"%s\" must be octal permissions, such as \"0660\"",
                       listener->mode);
+    if (listener->proxy_certificate == CONFIG_YES &&
+        (listener->proxy_protocol != CONFIG_YES || listener->tls != NULL))
+        return REFUSE(check, "proxy_certificate",
+                      ": needs proxy_protocol: yes, and TLS to end at the proxy, not here");
     if (listener->path != NULL && listener->transport != CONFIG_WEBSOCKET)
         return REFUSE(check, "path", ": only `transport: websocket` has one");
     if (listener->path != NULL && listener->path[0] != '/')
@@ -205,6 +210,7 @@ static int check_ways(const struct check *check, const struct config_listener *l
     const struct config_tls *tls = listener->tls;
     for (unsigned i = 0; i < listener->log_in_count; i++) {
         if (listener->log_in[i] == CONFIG_CERTIFICATE &&
+            listener->proxy_certificate != CONFIG_YES &&
             (tls == NULL || tls->identity == CONFIG_IDENTITY_NONE))
             return REFUSE(check, "log_in",
                           ": a certificate is no user name without tls.identity: common_name or "

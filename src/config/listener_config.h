@@ -7,6 +7,7 @@
  *     transport: tcp                # optional: or websocket
  *     path: /mqtt                   # optional: of a WebSocket
  *     proxy_protocol: no            # optional: yes: every connection begins with PROXY v2
+ *     proxy_certificate: no         # optional: yes: the common name that the proxy tells, the user
  *     connections: 1000             # optional: at most so many on this listener
  *     anonymous: no                 # optional: log-in without proof of a name
  *     log_in: [password, token]     # optional: the ways that count here, all by default
@@ -76,7 +77,7 @@ struct config_listener {
     char *mode; /* octal digits */
     enum config_transport transport;
     char *path;
-    enum config_choice proxy_protocol, anonymous;
+    enum config_choice proxy_protocol, proxy_certificate, anonymous;
     uint32_t connections; /* 0: the server's limit */
     enum config_way *log_in;
     unsigned log_in_count; /* 0: all */

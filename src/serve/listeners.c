@@ -102,6 +102,7 @@ static int load_one(const struct config_listener *config, const char *config_pat
         .is_websocket = config->transport == CONFIG_WEBSOCKET,
         .websocket_path = config->path,
         .takes_proxy_protocol = config->proxy_protocol == CONFIG_YES,
+        .trusts_proxy_certificate = config->proxy_certificate == CONFIG_YES,
         .connections = config->connections,
     };
     return config->tls == NULL ? 0 : load_tls(config_path, config->tls, &out->tls, why, why_size);
@@ -162,6 +163,8 @@ static const char *difference(const struct config_listener *a, const struct conf
         return "path";
     if ((a->proxy_protocol == CONFIG_YES) != (b->proxy_protocol == CONFIG_YES))
         return "proxy_protocol";
+    if ((a->proxy_certificate == CONFIG_YES) != (b->proxy_certificate == CONFIG_YES))
+        return "proxy_certificate";
     if (a->connections != b->connections)
         return "connections";
     return (a->tls == NULL) != (b->tls == NULL) ? "tls" : NULL;

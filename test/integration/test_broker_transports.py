@@ -41,7 +41,9 @@ listeners:
       tls: {{cert: server.pem, key: server.key}}}}
   - {{name: few, address: 127.0.0.1, port: {few}, connections: 2}}
   - {{name: local, unix: socket, mode: "0600"}}
-  - {{name: proxy, address: 127.0.0.1, port: {proxy}, proxy_protocol: yes}}
+  - {{name: proxy, address: 127.0.0.1, port: {proxy}, proxy_protocol: yes,
+      proxy_certificate: yes}}
+  - {{name: distrust, address: 127.0.0.1, port: {distrust}, proxy_protocol: yes}}
   - {{name: everything, address: 127.0.0.1, port: {everything}, proxy_protocol: yes,
       transport: websocket, tls: {{cert: server.pem, key: server.key}}}}
 """
@@ -50,7 +52,7 @@ pattern readwrite open/#
 pattern readwrite own/%u/#
 """
 PORTS = ['plain', 'tls', 'tls13', 'certificates', 'psk', 'ws', 'wss', 'proxy', 'everything',
-         'few']
+         'few', 'distrust']
 STREAMS = ['plain', 'tls', 'ws', 'wss', 'local', 'proxy', 'everything']
 
 
@@ -128,10 +130,14 @@ def upgrade(path='/mqtt', protocol='mqtt', version='13', method='GET'):
             f'Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n').encode()
 
 
-def proxy_header(source='192.0.2.7', port=4711, command=0x21):
-    return (PROXY_SIGNATURE + bytes([command, 0x11]) + struct.pack('!H', 12) +
+def proxy_header(source='192.0.2.7', port=4711, command=0x21, options=b''):
+    return (PROXY_SIGNATURE + bytes([command, 0x11]) + struct.pack('!H', 12 + len(options)) +
             socket.inet_aton(source) + socket.inet_aton('198.51.100.1') +
-            struct.pack('!HH', port, 1883))
+            struct.pack('!HH', port, 1883) + options)
+
+
+def proxy_option(kind, value):
+    return bytes([kind]) + struct.pack('!H', len(value)) + value
 
 
 class Stream(RawConnection):
@@ -501,6 +507,16 @@ def test_the_address_that_a_proxy_tells_is_the_peer(site):
         raw.send(proxy_header('203.0.113.9', 1234) + connect('behind'))
         assert raw.receive_packet() == CONNACK
     site.process.wait_for_output('203.0.113.9:1234')
+
+
+@pytest.mark.parametrize('listener, verdict, granted', [
+    ('proxy', 0, 0), ('proxy', 1, 0x80), ('distrust', 0, 0x80)])
+def test_a_certificate_that_the_proxy_has_verified_is_the_user(site, listener, verdict, granted):
+    tls = proxy_option(0x20, b'\x03' + struct.pack('!I', verdict) + proxy_option(0x22, b'pump-5'))
+    with RawConnection(site.port[listener]) as raw:
+        raw.send(proxy_header(options=tls) + connect('proxied') + subscribe('own/pump-5/#'))
+        assert raw.receive_packet() == CONNACK
+        assert raw.receive_packet() == (0x90, bytes([0, 1, granted]))
 
 
 def test_a_local_command_keeps_the_address_of_the_proxy(site):

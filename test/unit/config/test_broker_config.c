@@ -145,6 +145,8 @@ static void wrong_lines_are_named(void **state)
         {"listeners:\n  - {address: 127.0.0.1, port: 70000}\n", 2, "70000"},
         {"listeners:\n  - {address: 127.0.0.1, port: 1, transport: udp}\n", 2, "udp"},
         {"listeners:\n  - {address: 127.0.0.1, port: 1, path: /x}\n", 2, "websocket"},
+        {"listeners:\n  - {address: 127.0.0.1, port: 1, proxy_certificate: yes}\n", 2,
+         "needs proxy_protocol"},
         {"listeners:\n  - {address: 127.0.0.1, port: 1, log_in: [smile]}\n", 2, "smile"},
         {"listeners:\n  - {address: 127.0.0.1, port: 1, log_in: [psk]}\n", 2, "psk_file"},
         {"listeners:\n  - {address: 127.0.0.1, port: 1, log_in: [certificate]}\n", 2, "identity"},
@@ -175,6 +177,9 @@ static void anonymous_is_off_but_on_this_machine_without_log_in(void **state)
         {"listeners: [{address: 127.0.0.1, port: 1}]\npasswords: p\n", false},
         {"listeners: [{address: 127.0.0.1, port: 1, log_in: [token]}]\npasswords: p\n", true},
         {"listeners: [{address: 127.0.0.1, port: 1}]\nanonymous: no\n", false},
+        {"listeners: [{address: 127.0.0.1, port: 1, proxy_protocol: yes, proxy_certificate: "
+         "yes}]\n",
+         false},
         {"listeners: [{address: 0.0.0.0, port: 1, anonymous: yes}]\nanonymous: no\n", true},
         {"listeners: [{unix: /s}]\ntokens: {keys: k, audience: \"n:a/b\"}\n", false},
     };
