@@ -103,7 +103,9 @@ const cyaml_schema_value_t listener_config_schema = {
 
 bool listener_config_is_local(const struct config_listener *listener)
 {
-    return listener->unix_path != NULL || address_is_loopback(listener->address);
+    /* Behind a proxy on this machine the clients are others. */
+    return listener->proxy_protocol != CONFIG_YES &&
+           (listener->unix_path != NULL || address_is_loopback(listener->address));
 }
 
 bool listener_config_takes(const struct config_listener *listener, enum config_way way)

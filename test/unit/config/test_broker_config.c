@@ -177,6 +177,7 @@ static void anonymous_is_off_but_on_this_machine_without_log_in(void **state)
         {"listeners: [{address: 127.0.0.1, port: 1}]\npasswords: p\n", false},
         {"listeners: [{address: 127.0.0.1, port: 1, log_in: [token]}]\npasswords: p\n", true},
         {"listeners: [{address: 127.0.0.1, port: 1}]\nanonymous: no\n", false},
+        {"listeners: [{address: 127.0.0.1, port: 1, proxy_protocol: yes}]\n", false},
         {"listeners: [{address: 127.0.0.1, port: 1, proxy_protocol: yes, proxy_certificate: "
          "yes}]\n",
          false},
