@@ -32,10 +32,11 @@ static int check_anonymous(const struct node_config *config, const struct config
             !listener_config_is_local(listener)) {
             char place[64];
             snprintf(place, sizeof place, "listeners[%u]", i);
-            return config_refuse(source, place,
-                                 "anonymous is true, but listeners[%u] is not on loopback (%s); "
-                                 "give clients passwords instead (sealmq passwd)",
-                                 i, listener->address);
+            return config_refuse(
+                source, place,
+                "anonymous is true, but listeners[%u] is not on loopback (%s); "
+                "give clients passwords instead (sealmq passwd)",
+                i, listener->address != NULL ? listener->address : listener->unix_path);
         }
     }
     return 0;
