@@ -388,6 +388,24 @@ static void what_is_no_connect_is_refused_and_counted(void **state)
     net_server_free(server);
 }
 
+static void connections_above_their_rate_wait(void **state)
+{
+    (void)state;
+    struct net_listener listener = {.address = "127.0.0.1"};
+    struct net_server_options options = options_of(&listener, 1);
+    options.limits.accepts_per_second = 10;
+    struct net_server *server = serve(&options);
+    uint64_t start_ns = uv_hrtime();
+    for (int i = 0; i < 15; i++)
+        close(dial_in(server, "again"));
+    /* Ten may come at once, the others not faster than the rate; and none is refused. */
+    assert_true(uv_hrtime() - start_ns >= 400 * UINT64_C(1000000));
+    struct broker_stats stats = {0};
+    net_server_stats(server, &stats);
+    assert_true(stats.accepts_paused_total > 0);
+    net_server_free(server);
+}
+
 static void stopping_tells_clients_why(void **state)
 {
     (void)state;
@@ -548,6 +566,7 @@ int main(void)
         cmocka_unit_test(a_connect_in_pieces_with_more_behind_it_loses_nothing),
         cmocka_unit_test(a_silent_or_endless_handshake_is_cut),
         cmocka_unit_test(what_is_no_connect_is_refused_and_counted),
+        cmocka_unit_test(connections_above_their_rate_wait),
         cmocka_unit_test(stopping_tells_clients_why),
         cmocka_unit_test(a_client_that_reads_nothing_holds_up_stopping_for_the_drain_time_at_most),
         cmocka_unit_test(posted_calls_run_on_the_worker_in_order_or_not_at_all),
