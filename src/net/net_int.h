@@ -198,7 +198,7 @@ struct net_server {
 
 /* worker.c */
 SEALMQ_MUST_CHECK int worker_init(struct net_worker *worker, struct net_server *server,
-                                  unsigned index);
+                                  unsigned index, const char *response_prefix);
 void worker_close(struct net_worker *worker);
 SEALMQ_MUST_CHECK int worker_start(struct net_worker *worker);
 SEALMQ_MUST_CHECK int worker_post(struct net_worker *worker, struct net_item *item);

@@ -53,7 +53,7 @@ static int server_make(struct net_server *server, const struct net_server_option
     /* All know the final count from the start, since it decides who owns which client id. */
     server->worker_count = count;
     for (unsigned i = 0; i < count; i++) {
-        e = worker_init(&server->workers[i], server, i);
+        e = worker_init(&server->workers[i], server, i, options->response_prefix);
         if (e != 0) {
             server->worker_count = i + 1;
             return e;

@@ -66,6 +66,10 @@ struct net_app {
     /* As in struct broker_host, with the worker's context. `authenticate` answers with
      * net_worker_authenticated(), at once or later from the same worker. */
     void (*authenticate)(void *worker_context, const struct broker_auth_request *request);
+    /* Enhanced authentication, both or none of the two; the answers are net_worker_auth_challenge()
+     * and net_worker_authenticated(). */
+    bool (*auth_begin)(void *worker_context, const struct broker_auth_request *request);
+    void (*auth_continue)(void *worker_context, const struct broker_auth_request *request);
     bool (*authorize)(void *worker_context, const struct broker_subject *subject,
                       enum broker_access access, struct bytes topic);
     enum broker_verdict (*publish)(void *worker_context, const struct broker_publish *in,
@@ -90,6 +94,7 @@ struct net_server_options {
     const struct net_listener *listeners;
     size_t listener_count;
     struct broker_limits limits;
+    const char *response_prefix; /* as in struct broker_options; valid until the server is made */
     struct net_app app;
 };
 
@@ -146,5 +151,8 @@ uint64_t net_worker_now_ms(const struct net_worker *worker);
 const struct net_peer *net_worker_peer(struct net_worker *worker, struct broker_conn conn);
 void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,
                               const struct broker_grant *grant);
+/* As broker_auth_challenge. */
+SEALMQ_MUST_CHECK int net_worker_auth_challenge(struct net_worker *worker, struct broker_conn conn,
+                                                struct bytes data);
 
 #endif

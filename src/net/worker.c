@@ -22,6 +22,18 @@ static void host_authenticate(void *context, const struct broker_auth_request *r
     worker->server->app.authenticate(worker->app_context, request);
 }
 
+static bool host_auth_begin(void *context, const struct broker_auth_request *request)
+{
+    struct net_worker *worker = context;
+    return worker->server->app.auth_begin(worker->app_context, request);
+}
+
+static void host_auth_continue(void *context, const struct broker_auth_request *request)
+{
+    struct net_worker *worker = context;
+    worker->server->app.auth_continue(worker->app_context, request);
+}
+
 static bool host_authorize(void *context, const struct broker_subject *subject,
                            enum broker_access access, struct bytes topic)
 {
@@ -455,7 +467,8 @@ int worker_start(struct net_worker *worker)
 
 /* --- made and freed on the owner's thread -------------------------------------------------- */
 
-int worker_init(struct net_worker *worker, struct net_server *server, unsigned index)
+int worker_init(struct net_worker *worker, struct net_server *server, unsigned index,
+                const char *response_prefix)
 {
     const struct net_app *app = &server->app;
     worker->server = server;
@@ -477,7 +490,9 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
                  .authorize = host_authorize,
                  .publish = app->publish != NULL ? host_publish : NULL,
                  .connected = app->connected != NULL ? host_connected : NULL,
-                 .disconnected = app->disconnected != NULL ? host_disconnected : NULL},
+                 .disconnected = app->disconnected != NULL ? host_disconnected : NULL,
+                 .auth_begin = app->auth_begin != NULL ? host_auth_begin : NULL,
+                 .auth_continue = app->auth_continue != NULL ? host_auth_continue : NULL},
         .limits = server->limits,
         .shard = index,
         .shards = server->worker_count,
@@ -485,6 +500,7 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
         .seed = random_u64(),
         .pools = &server->pools,
         .durability = server->durability,
+        .response_prefix = response_prefix,
     };
     return broker_new(&options, &worker->broker);
 }
@@ -559,4 +575,10 @@ void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn
 {
     worker_rise(worker);
     broker_authenticated(worker->broker, conn, grant, uv_now(&worker->loop));
+}
+
+int net_worker_auth_challenge(struct net_worker *worker, struct broker_conn conn, struct bytes data)
+{
+    worker_rise(worker);
+    return broker_auth_challenge(worker->broker, conn, data, uv_now(&worker->loop));
 }

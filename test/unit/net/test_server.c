@@ -39,6 +39,13 @@ static void let_in(void *worker_context, const struct broker_auth_request *reque
     net_worker_authenticated(*worker, request->conn, &grant);
 }
 
+static bool challenge(void *worker_context, const struct broker_auth_request *request)
+{
+    struct net_worker **worker = worker_context;
+    return bytes_equal(request->auth_method, BYTES_LIT("m")) &&
+           net_worker_auth_challenge(*worker, request->conn, BYTES_LIT("who?")) == 0;
+}
+
 /* A write to "hold" stops the worker at that place: 1 while it is held, 2 to let it go. */
 static atomic_uint hold;
 
@@ -555,6 +562,44 @@ static void without_descriptors_it_waits_instead_of_spinning(void **state)
     net_server_free(server);
 }
 
+static void say_with_method(int fd, enum mqtt_type type)
+{
+    struct buf props = {0};
+    mqtt_props_append_text(&props, MQTT_PROP_AUTH_METHOD, BYTES_LIT("m"));
+    mqtt_props_append_text(&props, MQTT_PROP_AUTH_DATA, BYTES_LIT("me"));
+    struct mqtt_packet packet = {.type = type};
+    if (type == MQTT_CONNECT)
+        packet.connect = (struct mqtt_connect){.version = MQTT_V5,
+                                               .clean_start = true,
+                                               .client_id = BYTES_LIT("a"),
+                                               .props = {buf_bytes(&props)}};
+    else
+        packet.end = (struct mqtt_end){MQTT_REASON_CONTINUE_AUTHENTICATION, {buf_bytes(&props)}};
+    say(fd, &packet);
+    buf_close(&props);
+}
+
+static void a_program_can_challenge_its_clients(void **state)
+{
+    (void)state;
+    static const struct net_listener listener = {.address = "127.0.0.1"};
+    struct net_server_options options = options_of(&listener, 1);
+    uint8_t reason = 0xff;
+    options.app.auth_begin = challenge;
+    options.app.auth_continue = let_in;
+    struct net_server *server = serve(&options);
+    int fd = dial(net_server_port(server, 0));
+    say_with_method(fd, MQTT_CONNECT);
+    assert_int_equal(hear(fd, &reason), MQTT_AUTH);
+    say_with_method(fd, MQTT_AUTH);
+    assert_int_equal(hear(fd, &reason), MQTT_CONNACK);
+    assert_int_equal(reason, 0);
+    subscribe(fd, "x");
+    close(fd);
+    net_server_stop(server, 1000);
+    net_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +615,7 @@ int main(void)
         cmocka_unit_test(stopping_tells_clients_why),
         cmocka_unit_test(a_client_that_reads_nothing_holds_up_stopping_for_the_drain_time_at_most),
         cmocka_unit_test(posted_calls_run_on_the_worker_in_order_or_not_at_all),
+        cmocka_unit_test(a_program_can_challenge_its_clients),
         cmocka_unit_test(without_descriptors_it_waits_instead_of_spinning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
