@@ -153,6 +153,8 @@ static int commit(struct keeper *keeper, struct broker_journal *const *journals,
 {
     int error = session_store_commit(keeper->store, journals, count);
     bool was_failing = atomic_exchange(&keeper->is_failing, error != 0);
+    if (was_failing != (error != 0))
+        health_set(keeper->options.health, error == 0 ? NULL : "cannot be written, see the log");
     if (error != 0 && !was_failing)
         log_error(COMPONENT,
                   "%s: cannot be written: %s%s. Clients wait for their acknowledgements; it is "

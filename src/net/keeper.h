@@ -7,6 +7,7 @@
 #ifndef SEALMQ_NET_KEEPER_H
 #define SEALMQ_NET_KEEPER_H
 
+#include "base/health.h"
 #include "broker/broker.h"
 
 #define KEEPER_FILE "sessions.db"
@@ -17,6 +18,7 @@ struct keeper_options {
     const char *folder; /* made if it is missing; copied */
     bool is_lazy;       /* commits are some time apart, and need not survive a power cut */
     unsigned shards;
+    struct health_part *health; /* borrowed, or NULL */
     /* On the keeper's thread: a journal of the shard is stored and can be taken back. */
     void (*stored)(void *context, unsigned shard);
     void *context;

@@ -62,6 +62,9 @@ static int server_make(struct net_server *server, const struct net_server_option
     return 0;
 }
 
+/* What fits a row of the store, with what stands around it. */
+#define STORED_PACKET_MAX (31u * 1024 * 1024)
+
 /* --- what is kept -------------------------------------------------------------------------- */
 
 /* On the keeper's thread. A worker that has stopped is looked after in keeper_finish. */
@@ -117,11 +120,18 @@ static int server_open_keeper(struct net_server *server, const struct net_server
         .folder = options->state_folder,
         .is_lazy = options->durability == NET_DURABILITY_LAZY,
         .shards = server->worker_count,
+        .health = options->storage,
         .stored = on_stored,
         .context = server,
     };
     if (options->state_folder == NULL)
         return 0;
+    if (options->limits.packet_bytes > STORED_PACKET_MAX) {
+        snprintf(why, why_size,
+                 "packets of up to %u bytes cannot be kept: at most %u, or no folder",
+                 options->limits.packet_bytes, STORED_PACKET_MAX);
+        return SEALMQ_E_ARG;
+    }
     int e = keeper_new(&keeper, &server->keeper, why, why_size);
     list_shards(server, shards);
     if (e == 0)

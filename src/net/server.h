@@ -11,6 +11,7 @@
 #ifndef SEALMQ_NET_SERVER_H
 #define SEALMQ_NET_SERVER_H
 
+#include "base/health.h"
 #include "broker/broker.h"
 #include "net/tls.h"
 
@@ -90,7 +91,8 @@ enum net_durability {
 struct net_server_options {
     const char *state_folder; /* where it is kept; NULL: in memory only */
     enum net_durability durability;
-    unsigned workers; /* 0: one for each processor, at most 16 */
+    struct health_part *storage; /* says when it cannot be written; borrowed, or NULL */
+    unsigned workers;            /* 0: one for each processor, at most 16 */
     const struct net_listener *listeners;
     size_t listener_count;
     struct broker_limits limits;

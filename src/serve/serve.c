@@ -112,6 +112,8 @@ static int open_server(struct serve *serve, struct loaded *loaded, char *why, si
     if (loaded->options.state_folder == NULL)
         log_info(SERVE_LOG, "persistent sessions and retained messages are kept in memory only: "
                             "they end with the program");
+    else
+        loaded->options.storage = health_add(&serve->health, "storage");
     return net_server_new(&loaded->options, &serve->server, why, why_size);
 }
 
