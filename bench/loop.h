@@ -7,6 +7,8 @@
 #ifndef SEALMQ_BENCH_LOOP_H
 #define SEALMQ_BENCH_LOOP_H
 
+#include "give_up.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,7 +80,5 @@ static inline size_t wire_unsent(const struct wire *wire)
 void loop_turn(struct loop *loop, int64_t timeout_ns);
 
 uint64_t clock_ns(void);
-/* Prints why and ends the program with status 2: the measurement is void. */
-_Noreturn void give_up(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 import sealmq_testlib as lib
@@ -230,3 +231,23 @@ def test_connections_are_counted(broker, mode):
     status, outcome = load(broker, mode, '20', '--seconds', '0.3', '--warm', '0.1')
     assert (status, faults(outcome)) == (0, {})
     assert outcome['connects'] >= 20
+
+
+def test_the_tree_and_a_look_at_every_filter_find_the_same_subscriptions():
+    program = lib.program().parents[2] / 'bench' / 'bench_subscriptions'
+    done = subprocess.run([str(program), '--most', '1000', 'tree', 'sessions'],
+                          capture_output=True, text=True, timeout=60 * lib.PATIENCE)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split('|')[1].strip() for line in done.stdout.splitlines() if line[:1] == '|']
+    assert {'plants', '+ at 7 levels', '+ at 16 levels', 'disconnect, sessions stay'} <= set(rows)
+
+
+def test_bench_refuses_to_run_without_its_programs(tmp_path):
+    sealmq = tmp_path / 'src' / 'cli' / 'sealmq'
+    sealmq.parent.mkdir(parents=True)
+    bench = Path(lib.__file__).parents[2] / 'bench' / 'run'
+    sealmq.touch()
+    done = subprocess.run([str(bench), str(sealmq), '--load', '/bin/true', '--rows',
+                           'subscriptions'], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert 'bench_subscriptions is missing' in done.stderr
