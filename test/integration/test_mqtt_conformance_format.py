@@ -118,19 +118,17 @@ def test_lengths_on_both_sides_of_each_boundary_arrive(server, version, size):
 
 
 def test_packets_split_anywhere_and_joined_are_the_same(server, version):
-    topic = server.topic()
-    rest = subscribe(version, 1, (topic, 0)) + publish(version, topic, b'one') + \
-        publish(version, topic, b'two') + b'\xc0\0'
-    byte_by_byte, at_once = server.raw(version), server.raw(version)
-    for byte in connect(version, server.name()) + rest:
-        byte_by_byte.send(bytes([byte]))
-    at_once.send(connect(version, server.name()) + rest)
-    for peer in byte_by_byte, at_once:
+    for is_split in (True, False):
+        topic, peer = server.topic(), server.raw(version)
+        data = connect(version, server.name()) + subscribe(version, 1, (topic, 0)) + \
+            publish(version, topic, b'one') + publish(version, topic, b'two') + b'\xc0\0'
+        for piece in [bytes([byte]) for byte in data] if is_split else [data]:
+            peer.send(piece)
         peer.expect(wire.CONNACK, reason=0)
         peer.expect(wire.SUBACK, packet_id=1)
-    for payload in (b'one', b'two'):
-        byte_by_byte.take(topic, payload)
-    byte_by_byte.expect(wire.PINGRESP)
+        peer.take(topic, b'one')
+        peer.take(topic, b'two')
+        peer.expect(wire.PINGRESP)
 
 
 # --- flags --------------------------------------------------------------------------------------
