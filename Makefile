@@ -90,7 +90,7 @@ soak:
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$${SOAK_FUZZ_SECONDS:-900}
 	@for round in $$(seq $${SOAK_ROUNDS:-10}); do \
 	    echo "soak: round $$round"; \
-	    export SEALMQ_KILL_ROUNDS=$${SEALMQ_KILL_ROUNDS:-200} SEALMQ_CRASH_SEEDS=$${SEALMQ_CRASH_SEEDS:-1000}; \
+	    export SEALMQ_KILL_ROUNDS=$${SEALMQ_KILL_ROUNDS:-200} SEALMQ_CRASH_SEEDS=$${SEALMQ_CRASH_SEEDS:-150}; \
 	    $(MAKE) --no-print-directory test PRESET=asan || exit 1; \
 	    $(MAKE) --no-print-directory test PRESET=tsan || exit 1; done
 

@@ -498,9 +498,10 @@ void storing_done(struct broker *b, const struct session *s, const struct delive
 /* A QoS 2 message from the client was taken or released. */
 SEALMQ_MUST_CHECK int storing_received(struct broker *b, const struct session *s,
                                        uint16_t packet_id, bool is_released);
-/* A QoS 2 message that another shard has taken from a durable client was routed here. */
-void storing_received_elsewhere(struct broker *b, const struct publication *p,
-                                uint64_t position_before);
+/* A QoS 2 message that another shard has taken from a durable client is going to be routed here,
+ * and was; if nothing of it had to be stored, the note is not either. */
+SEALMQ_MUST_CHECK int storing_note(struct broker *b, const struct publication *p, uint64_t *note);
+void storing_note_end(struct broker *b, uint64_t note);
 void storing_fetch(struct broker *b, const struct session *s, struct journal_page *page);
 /* The shard that stores the retained messages of a topic; false when they are not stored. */
 bool storing_keeps_retained(const struct broker *b, struct bytes topic, unsigned *owner);

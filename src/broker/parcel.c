@@ -360,10 +360,8 @@ static void put_pause(struct broker *b, unsigned to, struct broker_conn publishe
 static void receive_message(struct broker *b, unsigned from, struct publication *p)
 {
     const struct group_order *order = b->group_order;
-    uint64_t position = storing_position(b);
-    /* Room for the note that the message was taken here, as for a delivery: without it a client
-     * might get the message twice. */
-    int error = p->view.origin_id != 0 ? storing_reserve(b, 2) : 0;
+    uint64_t note;
+    int error = storing_note(b, p, &note);
     if (error != 0) {
         b->group_order = NULL;
         STAT_ADD(b, dropped_memory_total, 1);
@@ -373,7 +371,7 @@ static void receive_message(struct broker *b, unsigned from, struct publication 
     if (order != NULL) {
         b->group_order = NULL;
         share_receive(b, p, order->name, order->passes);
-        storing_received_elsewhere(b, p, position);
+        storing_note_end(b, note);
         publication_close(p);
         return;
     }
@@ -389,7 +387,7 @@ static void receive_message(struct broker *b, unsigned from, struct publication 
         STAT_ADD(b, dropped_memory_total, 1);
     if (p->view.publisher.generation != 0)
         put_pause(b, from, p->view.publisher, pace_pressure_ms(b));
-    storing_received_elsewhere(b, p, position);
+    storing_note_end(b, note);
     publication_close(p);
 }
 

@@ -333,15 +333,25 @@ int storing_received(struct broker *b, const struct session *s, uint16_t packet_
 }
 
 /* In the same journal as the deliveries: the client that has no PUBREC sends the message again
- * after a restart, and it must not be given once more to those who have it. */
-void storing_received_elsewhere(struct broker *b, const struct publication *p,
-                                uint64_t position_before)
+ * after a restart, and it must not be given once more to those who have it. Noted before they are,
+ * so that nothing can fail afterwards. */
+int storing_note(struct broker *b, const struct publication *p, uint64_t *note)
 {
-    if (p->view.origin_id == 0 || storing_position(b) == position_before)
-        return;
+    *note = 0;
+    if (b->storing == NULL || p->view.origin_id == 0)
+        return 0;
+    if (storing_reserve(b, 1) != 0)
+        return SEALMQ_E_NOMEM;
     struct journal_op op = {
         .session = p->view.origin, .packet_id = p->view.origin_id, .kind = JOURNAL_RECEIVED};
-    (void)append(b, NULL, &op);
+    *note = append(b, NULL, &op);
+    return 0;
+}
+
+void storing_note_end(struct broker *b, uint64_t note)
+{
+    if (note != 0 && storing_position(b) == note + 1)
+        broker_journal_void(&b->storing->open, broker_journal_at(&b->storing->open, note));
 }
 
 void storing_fetch(struct broker *b, const struct session *s, struct journal_page *page)

@@ -52,7 +52,7 @@ struct subtree {
     struct table groups;        /* by name */
     unsigned shards;
     uint64_t count;
-    uint64_t shared_count; /* of them */
+    uint64_t shared_count;   /* of them */
     uint64_t generation;     /* grows with every change */
     uint64_t shards_for_all; /* other shards of which not all filters could be noted */
 };

@@ -198,6 +198,7 @@ def start(processes, data, *arguments):
     return processes.broker('--data', data, '--workers', 2, *arguments)
 
 
+@pytest.mark.limit_s(120 + 3 * KILL_ROUNDS)
 @pytest.mark.parametrize('rounds', [KILL_ROUNDS])
 def test_kill_9_under_load_loses_nothing_acknowledged_and_repeats_no_qos_2(processes, tmp_path,
                                                                            rounds):
