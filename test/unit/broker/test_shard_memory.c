@@ -171,6 +171,7 @@ struct run {
 };
 
 static struct run run;
+static enum broker_durability durability;
 
 static unsigned shard_of(unsigned client)
 {
@@ -235,7 +236,9 @@ static int start(void)
             .retained_counter = &run.retained_counter,
             .seed = i,
         };
+        options.durability = durability;
         broker_limits_default(&options.limits);
+        options.limits.memory_messages = 1;
         error = broker_new(&options, &run.shard[i]);
     }
     return error;
@@ -248,6 +251,14 @@ static void close_party(struct party *party, unsigned shard)
     party->is_open = false;
 }
 
+/* A store that takes everything, and finds nothing. */
+static void store(struct broker *b)
+{
+    struct broker_journal *journal = broker_take_journal(b);
+    if (journal != NULL)
+        broker_stored(b, journal, run.now_ms);
+}
+
 static void pump(void)
 {
     for (unsigned round = 0; round < 3; round++) {
@@ -256,12 +267,13 @@ static void pump(void)
                                    broker_take_parcels(run.shard[from], 1 - from), run.now_ms);
         for (unsigned i = 0; i < SHARDS; i++) {
             struct broker_conn conn;
+            store(run.shard[i]);
             while (broker_next_dirty(run.shard[i], &conn)) {
                 struct broker_piece piece;
                 bool closing;
                 while (broker_output(run.shard[i], conn, &piece, 1, &closing) != 0)
                     broker_output_written(run.shard[i], conn, piece.n);
-                if (closing)
+                if (closing && !broker_output_is_held(run.shard[i], conn))
                     close_party(broker_conn_data(run.shard[i], conn), i);
             }
         }
@@ -314,10 +326,8 @@ static uint64_t sum_out(void)
     return sum;
 }
 
-static void server_survives_every_failed_allocation(void **state)
+static void fail_everywhere(void)
 {
-    (void)state;
-    make_conversation();
     assert_int_equal(start(), 0);
     play();
     uint64_t whole = sum_out();
@@ -348,12 +358,29 @@ static void server_survives_every_failed_allocation(void **state)
     assert_true(n > 100);
     for (size_t i = 0; i < step_count; i++)
         buf_close(&steps[i].bytes);
+    step_count = 0;
+}
+
+static void server_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    make_conversation();
+    fail_everywhere();
+}
+
+static void durable_server_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    durability = BROKER_DURABLE_FULL;
+    make_conversation();
+    fail_everywhere();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(server_survives_every_failed_allocation),
+        cmocka_unit_test(durable_server_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
