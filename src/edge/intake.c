@@ -64,6 +64,8 @@ void intake_drain(struct intake *intake)
         atomic_fetch_sub(&intake->bytes, parcel->size);
         intake->options.take(intake->options.context, parcel);
     }
+    if (!mailbox_rest(&intake->mailbox))
+        uv_async_send(&intake->async);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -123,6 +123,7 @@ void connection_watch(struct net_connection *c)
         uv_poll_stop(&c->poll);
     else if (uv_poll_start(&c->poll, events, on_socket) != 0)
         connection_destroy(c);
+    crew_needs_run(c->worker);
 }
 
 /* Gives the shard `in`; returns how much of it the shard is done with. */

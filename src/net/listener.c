@@ -275,6 +275,7 @@ void listeners_open(struct net_worker *worker)
     worker->accept_due_ms = UINT64_MAX;
     worker->is_accepting = true;
     for (size_t i = 0; i < worker->server->listener_count; i++) {
+        crew_needs_run(worker);
         if (uv_poll_start(&worker->listeners[i], UV_READABLE, on_acceptable) != 0)
             accept_pause(worker, ENOMEM);
     }

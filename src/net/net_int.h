@@ -1,6 +1,6 @@
 /* Inside of the MQTT server: a server has workers, a worker has connections.
  *
- * A turn of a worker's loop: timers, then sockets and the mailbox, and at its end (worker_end_turn,
+ * A turn of a worker's loop: timers, then sockets and the mailbox, and at its end (crew_end_turn,
  * before the loop waits and after it has handled its events) parcels are posted to the other
  * workers and only then output is written. So a client that reads a SUBACK can rely on every other
  * worker having its subscription in the mailbox, which each drains before it gives its shard bytes
@@ -91,6 +91,8 @@ enum net_item_kind {
     NET_ITEM_CALL,
     NET_ITEM_SERVE,
     NET_ITEM_STORED, /* part of the worker */
+    NET_ITEM_PARK,   /* hand the loop over to the first worker */
+    NET_ITEM_ADOPT,  /* the first worker: run that loop */
     NET_ITEM_STOP
 };
 
@@ -110,17 +112,38 @@ struct net_item {
             void (*fn)(void *worker_context, void *arg);
             void *arg;
         } call;
+        struct net_worker *adopted;
         unsigned drain_ms;
     };
+};
+
+/* Who runs whose loop. Of the thread that runs it, but `runner`, which others may look at. */
+struct crew {
+    _Atomic(struct net_worker *) runner; /* the worker itself, or the server's first */
+    struct net_worker *next;             /* the crew of a runner: itself first, then whom it runs */
+    bool is_awake;                       /* of a runner: it holds the locks of its crew */
+    bool needs_run;                      /* the loop has news that only running it registers */
+    bool is_parking;                     /* its thread is to hand the loop over */
+    bool wants_release;                  /* its thread is to have the loop back */
+    bool is_asked;                       /* of one that the first has asked to hand over */
+    bool is_linked;                      /* poll and timer are handles of the first's loop */
+    uv_poll_t poll;                      /* the loop's own descriptor, in the runner's loop */
+    uv_timer_t timer;
+    uint64_t timer_due_ms; /* UINT64_MAX: not set */
+    uv_sem_t released;
+    uint64_t window_start_ns, window_cpu_ns;
+    unsigned calm_windows;
+    _Atomic uint32_t duty; /* processor time of the last window, in thousandths */
+    _Atomic uint64_t duty_at_ms;
 };
 
 struct net_worker {
     struct net_server *server;
     unsigned index;
-    /* Whoever works with the shard and its connections holds this: the worker's own thread, but
-     * while it sleeps in its loop, or a visitor (visit.c). */
+    /* Whoever works with the shard and its connections holds this: the thread that runs the loop,
+     * but while it sleeps there, or a visitor (visit.c). */
     pthread_mutex_t lock;
-    bool is_awake; /* of the worker's own thread: it holds the lock */
+    struct crew crew; /* crew.c */
     struct broker *broker;
     struct mailbox mailbox;
     struct net_item stored; /* posted when the keeper has stored its journal */
@@ -182,6 +205,7 @@ struct net_server {
     size_t listener_count;
     struct net_worker *workers;
     unsigned worker_count;
+    bool is_spread;
     _Atomic uint64_t retained_counter;
     struct broker_pools pools;
     struct keeper *keeper; /* NULL: nothing is stored */
@@ -214,6 +238,38 @@ void worker_flush_later(struct net_worker *worker, struct net_connection *c);
 
 /* server.c: keeps a parcel for the end, if anything is stored; else frees it. */
 void server_keep_late(struct net_server *server, unsigned to, struct broker_parcel *parcels);
+/* The end of a worker's turn, in steps: */
+void worker_gather_dirty(struct net_worker *worker);
+void worker_flush(struct net_worker *worker);
+/* Hands over what the shard has for others. Whether a worker of the same crew got something. */
+bool worker_post_parcels(struct net_worker *worker);
+void worker_set_timer(struct net_worker *worker);
+void worker_finish_stop(struct net_worker *worker);
+/* Gives the keeper what has come together since the journal before it was stored. */
+void worker_store(struct net_worker *worker);
+
+/* crew.c */
+SEALMQ_MUST_CHECK int crew_init(struct net_worker *worker);
+void crew_close(struct net_worker *worker);
+/* Runs the worker's loop until the worker is finished, on its own thread. */
+void crew_run(struct net_worker *worker);
+/* Handles of the first worker's loop. */
+void crew_close_handles(struct net_worker *worker);
+bool crew_is_same(const struct net_worker *a, const struct net_worker *b);
+/* Whether the worker's own loop is the one that sleeps. */
+bool crew_is_runner(const struct net_worker *worker);
+void crew_end_turn(struct net_worker *runner);
+void crew_rest(struct net_worker *runner);
+/* The worker's thread is to take its loop back; from the thread that runs it now. */
+void crew_want_release(struct net_worker *worker);
+/* Asks a worker to hand its loop to the first; on the first's thread. */
+void crew_ask(struct net_worker *worker);
+void crew_adopt(struct net_worker *runner, struct net_worker *worker);
+/* A descriptor is watched in another way: its loop must be run before the thread sleeps. */
+static inline void crew_needs_run(struct net_worker *worker)
+{
+    worker->crew.needs_run = true;
+}
 
 /* visit.c */
 /* Delivers parcels to a worker that sleeps, without waking it; false: they are still the caller's.

@@ -52,6 +52,7 @@ static int server_make(struct net_server *server, const struct net_server_option
         return e;
     /* All know the final count from the start, since it decides who owns which client id. */
     server->worker_count = count;
+    server->is_spread = options->is_spread;
     for (unsigned i = 0; i < count; i++) {
         e = worker_init(&server->workers[i], server, i, options->response_prefix);
         if (e != 0) {

@@ -93,6 +93,7 @@ struct net_server_options {
     enum net_durability durability;
     struct health_part *storage; /* says when it cannot be written; borrowed, or NULL */
     unsigned workers;            /* 0: one for each processor, at most 16 */
+    bool is_spread; /* each worker keeps a thread of its own, however little there is to do */
     const struct net_listener *listeners;
     size_t listener_count;
     struct broker_limits limits;

@@ -75,7 +75,7 @@ void worker_flush_later(struct net_worker *worker, struct net_connection *c)
     worker->flush_tail = &c->next_flush;
 }
 
-static void worker_gather_dirty(struct net_worker *worker)
+void worker_gather_dirty(struct net_worker *worker)
 {
     struct broker_conn name;
     while (broker_next_dirty(worker->broker, &name)) {
@@ -91,23 +91,32 @@ _Static_assert(offsetof(struct net_item, kind) + sizeof(enum net_item_kind) <=
                    BROKER_PARCEL_HOST_BYTES,
                "what comes before the union fits at the head of a parcel");
 
-static void worker_post_parcels(struct net_worker *worker)
+bool worker_post_parcels(struct net_worker *worker)
 {
     struct net_server *server = worker->server;
-    for (unsigned to = 0; to < server->worker_count; to++) {
-        if (to == worker->index)
+    bool is_delivered = false;
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        struct net_worker *to = &server->workers[i];
+        struct broker_parcel *parcels =
+            to == worker ? NULL : broker_take_parcels(worker->broker, to->index);
+        if (parcels == NULL)
             continue;
-        struct broker_parcel *parcels = broker_take_parcels(worker->broker, to);
-        if (parcels == NULL || worker_visit(&server->workers[to], parcels, uv_now(&worker->loop)))
+        if (crew_is_same(worker, to)) {
+            broker_deliver_parcels(to->broker, parcels, uv_now(&worker->loop));
+            is_delivered = true;
+            continue;
+        }
+        if (worker_visit(to, parcels, uv_now(&worker->loop)))
             continue;
         struct net_item *item = (struct net_item *)(void *)parcels;
         item->kind = NET_ITEM_PARCELS;
-        if (worker_post(&server->workers[to], item) != 0) /* that worker has stopped */
-            server_keep_late(server, to, parcels);
+        if (worker_post(to, item) != 0) /* that worker has stopped */
+            server_keep_late(server, to->index, parcels);
     }
+    return is_delivered;
 }
 
-static void worker_flush(struct net_worker *worker)
+void worker_flush(struct net_worker *worker)
 {
     struct net_connection *c = worker->flush_first;
     worker->flush_first = NULL;
@@ -127,7 +136,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 static void on_timer(uv_timer_t *timer);
 
-static void worker_set_timer(struct net_worker *worker)
+void worker_set_timer(struct net_worker *worker)
 {
     uint64_t due = earliest(broker_deadline(worker->broker), worker->accept_due_ms);
     for (int phase = NET_HANDSHAKE; phase < NET_GONE; phase++) {
@@ -147,8 +156,7 @@ static void worker_set_timer(struct net_worker *worker)
         uv_timer_start(&worker->timer, on_timer, due > now ? due - now : 0, 0);
 }
 
-/* Gives the keeper what has come together since the journal before it was stored. */
-static void worker_store(struct net_worker *worker)
+void worker_store(struct net_worker *worker)
 {
     struct keeper *keeper = worker->server->keeper;
     if (keeper == NULL)
@@ -166,48 +174,14 @@ static void worker_take_stored(struct net_worker *worker)
         broker_stored(worker->broker, journal, uv_now(&worker->loop));
 }
 
-static void worker_end_turn(struct net_worker *worker)
+void worker_finish_stop(struct net_worker *worker)
 {
-    for (;;) {
-        worker_store(worker);
-        worker_gather_dirty(worker);
-        worker_post_parcels(worker); /* before what was caused by them is written: see net_int.h */
-        if (worker->flush_first == NULL)
-            break;
-        worker_flush(worker);
-    }
     if (worker->is_stopping && !worker->is_finished &&
         ((worker->lists[NET_SERVING] == NULL && worker->lists[NET_ENDING] == NULL) ||
          uv_now(&worker->loop) >= worker->stop_due_ms)) {
         worker->is_finished = true;
         uv_stop(&worker->loop);
     }
-    worker_set_timer(worker);
-}
-
-/* --- sleeping and rising ------------------------------------------------------------------- */
-
-void worker_rise(struct net_worker *worker)
-{
-    if (worker->is_awake)
-        return;
-    mailbox_rise(&worker->mailbox);
-    pthread_mutex_lock(&worker->lock);
-    worker->is_awake = true;
-}
-
-/* Before the loop sleeps. What came meanwhile is taken once; under a storm the loop goes round
- * without sleeping, so that sockets have their turn. */
-static void worker_rest(struct net_worker *worker)
-{
-    if (!mailbox_rest(&worker->mailbox)) {
-        worker_drain_mailbox(worker);
-        worker_end_turn(worker);
-        if (!mailbox_rest(&worker->mailbox))
-            uv_async_send(&worker->wake);
-    }
-    worker->is_awake = false;
-    pthread_mutex_unlock(&worker->lock);
 }
 
 /* --- the loop's callbacks ------------------------------------------------------------------ */
@@ -216,6 +190,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct net_worker *worker = timer->data;
     uint64_t now = uv_now(&worker->loop);
+    worker_rise(worker);
     worker->timer_due_ms = UINT64_MAX;
     if (broker_deadline(worker->broker) <= now)
         broker_tick(worker->broker, now);
@@ -226,8 +201,12 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_prepare(uv_prepare_t *prepare)
 {
-    worker_end_turn(prepare->data);
-    worker_rest(prepare->data);
+    struct net_worker *worker = prepare->data;
+    if (!crew_is_runner(worker))
+        return;
+    worker_rise(worker);
+    crew_end_turn(worker);
+    crew_rest(worker);
 }
 
 static void on_check(uv_check_t *check)
@@ -235,8 +214,11 @@ static void on_check(uv_check_t *check)
     struct net_worker *worker = check->data;
     uint64_t turns = atomic_load_explicit(&worker->turns, memory_order_relaxed);
     atomic_store_explicit(&worker->turns, turns + 1, memory_order_relaxed);
+    if (!crew_is_runner(worker))
+        return;
     worker_rise(worker);
-    worker_end_turn(worker);
+    worker_drain_mailbox(worker);
+    crew_end_turn(worker);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -270,6 +252,7 @@ static void worker_begin_stop(struct net_worker *worker, unsigned drain_ms)
         return;
     worker->is_stopping = true;
     worker->stop_due_ms = now + drain_ms;
+    crew_want_release(worker);
     listeners_close(worker);
     while (worker->lists[NET_HANDSHAKE] != NULL)
         connection_destroy(worker->lists[NET_HANDSHAKE]);
@@ -321,6 +304,15 @@ static void worker_take(struct net_worker *worker, struct net_item *item)
     case NET_ITEM_STORED:
         worker_take_stored(worker);
         return; /* the item is the worker's */
+    case NET_ITEM_PARK:
+        if (!worker->is_stopping) {
+            worker->crew.is_parking = true;
+            uv_stop(&worker->loop);
+        }
+        break;
+    case NET_ITEM_ADOPT:
+        crew_adopt(worker, item->adopted);
+        break;
     case NET_ITEM_STOP:
         worker_begin_stop(worker, item->drain_ms);
         break;
@@ -376,6 +368,7 @@ static void worker_close_handles(struct net_worker *worker)
     uv_close((uv_handle_t *)&worker->timer, NULL);
     uv_close((uv_handle_t *)&worker->prepare, NULL);
     uv_close((uv_handle_t *)&worker->check, NULL);
+    crew_close_handles(worker);
     for (size_t i = 0; i < worker->server->listener_count; i++)
         uv_close((uv_handle_t *)&worker->listeners[i], NULL);
 }
@@ -396,7 +389,7 @@ static void *worker_main(void *argument)
     int error = worker->start_error;
     uv_sem_post(&worker->started);
     if (error == 0)
-        uv_run(&worker->loop, UV_RUN_DEFAULT);
+        crew_run(worker);
 
     worker_rise(worker);
     worker->is_stopping = true;
@@ -407,7 +400,7 @@ static void *worker_main(void *argument)
     worker_close_handles(worker);
     /* Ends when the handles are closed, ours and what the program above had on this loop. */
     uv_run(&worker->loop, UV_RUN_DEFAULT);
-    worker->is_awake = false;
+    worker->crew.is_awake = false;
     pthread_mutex_unlock(&worker->lock);
     return NULL;
 }
@@ -477,7 +470,7 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
     worker->flush_tail = &worker->flush_first;
     worker->timer_due_ms = worker->accept_due_ms = UINT64_MAX;
     mailbox_init(&worker->mailbox, wake_worker, worker);
-    ASSERT(pthread_mutex_init(&worker->lock, NULL) == 0);
+    ASSERT(crew_init(worker) == 0);
     ASSERT(uv_sem_init(&worker->started, 0) == 0);
     worker->buffer = malloc(NET_READ_BYTES);
     worker->raw = malloc(NET_STREAM_READ_BYTES);
@@ -514,7 +507,7 @@ void worker_close(struct net_worker *worker)
     buf_close(&worker->encrypted);
     free(worker->listeners);
     mailbox_destroy(&worker->mailbox);
-    pthread_mutex_destroy(&worker->lock);
+    crew_close(worker);
     uv_sem_destroy(&worker->started);
 }
 

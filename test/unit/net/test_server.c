@@ -1,4 +1,4 @@
-#include "net/server.h"
+#include "net/net_int.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -282,7 +282,10 @@ static void a_message_reaches_subscribers_on_other_workers(void **state)
 static void a_suback_holds_for_a_worker_that_is_busy_at_that_moment(void **state)
 {
     (void)state;
-    struct net_server *server = serve_loopback();
+    static const struct net_listener listener = {.address = "127.0.0.1"};
+    struct net_server_options options = options_of(&listener, 1);
+    options.is_spread = true; /* a thread that is held cannot run the other's loop */
+    struct net_server *server = serve(&options);
     char id[32];
     int fd[2];
     uint8_t value;
@@ -311,6 +314,56 @@ static void a_suback_holds_for_a_worker_that_is_busy_at_that_moment(void **state
         assert_int_equal(hear(fd[1], &value), MQTT_PINGRESP);
     }
     close(holder);
+    close(fd[0]);
+    close(fd[1]);
+    net_server_free(server);
+}
+
+static void join(void *worker_context, void *arg)
+{
+    (void)worker_context;
+    struct net_worker *worker = arg;
+    if (crew_is_runner(worker) && !worker->crew.is_asked)
+        crew_ask(worker);
+}
+
+static void part(void *worker_context, void *arg)
+{
+    (void)worker_context;
+    struct net_worker *worker = arg;
+    if (!crew_is_runner(worker))
+        crew_want_release(worker);
+}
+
+/* Each way, while the second worker's loop goes from thread to thread. */
+static void threads_may_change_at_any_time(void **state)
+{
+    (void)state;
+    struct net_server *server = serve_loopback();
+    struct net_worker *first = net_server_worker(server, 0);
+    struct net_worker *second = net_server_worker(server, 1);
+    char id[32];
+    int fd[2];
+    uint8_t value;
+    for (unsigned i = 0; i < 2; i++) {
+        id_for(i, 2, id, sizeof(id));
+        fd[i] = dial_in(server, id);
+        subscribe(fd[i], i == 0 ? "a" : "b");
+    }
+    for (unsigned round = 0; round < 3000; round++) {
+        if (round % 7 == 0)
+            assert_int_equal(net_worker_post(first, round % 2 == 0 ? join : part, second), 0);
+        publish(fd[1], "a", (uint8_t)round);
+        publish(fd[0], "b", (uint8_t)(round + 1));
+        assert_int_equal(hear(fd[0], &value), MQTT_PUBLISH);
+        assert_int_equal(value, (uint8_t)round);
+        assert_int_equal(hear(fd[1], &value), MQTT_PUBLISH);
+        assert_int_equal(value, (uint8_t)(round + 1));
+    }
+    /* New connections and the end of the server find it in either state. */
+    id_for(1, 2, id, sizeof(id));
+    close(fd[1]);
+    fd[1] = dial_in(server, id);
     close(fd[0]);
     close(fd[1]);
     net_server_free(server);
@@ -608,6 +661,7 @@ int main(void)
         cmocka_unit_test(a_worker_that_cannot_start_is_an_error_of_the_server),
         cmocka_unit_test(a_message_reaches_subscribers_on_other_workers),
         cmocka_unit_test(a_suback_holds_for_a_worker_that_is_busy_at_that_moment),
+        cmocka_unit_test(threads_may_change_at_any_time),
         cmocka_unit_test(a_connect_in_pieces_with_more_behind_it_loses_nothing),
         cmocka_unit_test(a_silent_or_endless_handshake_is_cut),
         cmocka_unit_test(what_is_no_connect_is_refused_and_counted),
