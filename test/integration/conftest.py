@@ -71,12 +71,15 @@ def connect(request):
     return make
 
 
-@pytest.fixture(scope='module', params=[1, 2], ids=['one', 'two'])
+@pytest.fixture(scope='module', params=[(1, False), (2, False), (2, True)],
+                ids=['one', 'two', 'kept'])
 def shared_broker(request, tmp_path_factory):
-    """One `sealmq broker` for all tests of a module, with one worker and again with two:
-    (port, workers)."""
+    """One `sealmq broker` for all tests of a module: with one worker, with two, and with two that
+    keep their state in a folder. (port, workers)"""
+    workers, is_kept = request.param
     processes = lib.Processes(tmp_path_factory.mktemp('shared-broker'))
-    yield processes.broker('--workers', request.param)[1], request.param
+    data = ['--data', tmp_path_factory.mktemp('data')] if is_kept else []
+    yield processes.broker('--workers', workers, *data)[1], workers
     processes.close()
 
 
