@@ -99,6 +99,8 @@ void node_append_troubles(void *context, struct buf *out)
     agreement_status_get(node->agreement, &chain);
     if (chain.disk_waiting)
         buf_append_cstr(out, "chain: cannot write, waits for its disk\n");
+    if (net_server_store_is_failing(node->server))
+        buf_append_cstr(out, "storage: sessions.db cannot be written\n");
     if (atomic_load(&node->failure) != 0)
         buf_append_cstr(out, "node: it cannot go on, and is ending\n");
 }

@@ -1,6 +1,7 @@
 """What `sealmq broker --data` has promised holds after kill -9, restarts and a full disk.
 
 SEALMQ_KILL_ROUNDS sets how often the program is killed under load (`make soak` says 200)."""
+import http.client
 import os
 import random
 import socket
@@ -305,6 +306,13 @@ def test_a_damaged_file_is_refused_with_words(processes, tmp_path):
     assert 'sessions.db' in process.stderr and 'no SQLite database' in process.stderr
 
 
+def health(port):
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=10)
+    connection.request('GET', '/healthz')
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason='mounting a small disk needs root')
 def test_a_full_disk_makes_clients_wait_and_loses_nothing(processes, tmp_path):
     data = tmp_path / 'small'
@@ -314,7 +322,10 @@ def test_a_full_disk_makes_clients_wait_and_loses_nothing(processes, tmp_path):
     if mount.returncode != 0:
         pytest.skip('no mounts here')
     try:
-        process, port = start(processes, data)
+        watch = lib.free_port()
+        process, port = start(processes, data, '--metrics', f'127.0.0.1:{watch}')
+        lib.wait_for_port(watch, process)
+        assert health(watch) == (200, 'ok\n')
         with MqttClient(port, 'keeper', clean=False) as client:
             client.subscribe('load/#', 2)
         publisher = Publisher('p0', 1)
@@ -322,12 +333,14 @@ def test_a_full_disk_makes_clients_wait_and_loses_nothing(processes, tmp_path):
         failures = []
         thread = in_thread(publisher, port, failures)
         process.wait_for_output('cannot be written', 60)
+        assert health(watch)[0] == 503 and 'storage: ' in health(watch)[1]
         publisher.wants_more = False
         acked = len(publisher.acked)
         time.sleep(1.5)
         assert len(publisher.acked) == acked, 'acknowledged without a place to store it'
         subprocess.run(['mount', '-o', 'remount,size=64m', data], check=True)
         process.wait_for_output('is written again', 30)
+        assert health(watch)[0] == 200
         thread.join(30)
         assert not publisher.sent and not failures
         subscriber = Subscriber('keeper')
