@@ -179,7 +179,7 @@ void broker_tick(struct broker *b, uint64_t now_ms)
 
 void broker_access_changed(struct broker *b)
 {
-    b->subtree.generation++;
+    subtree_note_change_of_all(&b->subtree);
 }
 
 void broker_count_accept_pause(struct broker *b)

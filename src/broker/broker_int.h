@@ -41,8 +41,7 @@
 #define SHARE_BYTES_MAX       256         /* of a shared filter, what stands before the filter */
 #define OUTPUT_ALLOWANCE      (64 * 1024) /* answers above the output limit before input stops */
 #define PAYLOAD_BY_REFERENCE  2048        /* payloads from this size on are not copied */
-#define ROUTE_CACHE_SLOTS     16384       /* a power of two */
-#define ROUTE_CACHE_TARGETS   (1u << 20)  /* in all */
+#define ROUTE_CACHE_BYTES     ((size_t)32 * 1024 * 1024)
 #define ROUTE_CACHE_TOPIC_MAX 512
 #define TOPIC_LEVELS_MAX      1024 /* matching recurses by level */
 #define SHARDS_MAX            64
@@ -154,8 +153,9 @@ struct targets {
 struct route;
 
 struct route_cache {
-    struct route **slots;
-    uint32_t target_count; /* in all slots */
+    struct table routes; /* by topic */
+    struct route *oldest, *newest;
+    size_t bytes;
     struct target *building;
     uint32_t building_count, building_capacity;
     struct group **groups; /* the same for groups */

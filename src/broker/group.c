@@ -58,7 +58,7 @@ struct group *group_make(struct subtree *tree, struct bytes name, struct filter_
         node->groups->previous = group;
     node->groups = group;
     table_add(&tree->groups, &group->link, name_hash(tree, name));
-    tree->generation++;
+    subtree_note_change(tree, node);
     return group;
 }
 
@@ -73,7 +73,7 @@ void group_prune(struct subtree *tree, struct group *group)
     if (group->next != NULL)
         group->next->previous = group->previous;
     table_remove(&tree->groups, &group->link);
-    tree->generation++;
+    subtree_note_change(tree, group->node);
     group_name_release(group->name);
     free(group);
 }

@@ -45,6 +45,7 @@ int levels_init(struct levels *levels, struct hash_key key, size_t node_size)
     levels->root = level_new(levels, (struct bytes){0});
     if (levels->root == NULL)
         return SEALMQ_E_NOMEM;
+    levels->root->link.hash = LEVELS_ROOT_HASH;
     int error = table_init(&levels->nodes);
     if (error != 0) {
         free(levels->root);
@@ -71,10 +72,9 @@ static bool is_char(struct bytes text, char c)
     return text.n == 1 && text.p[0] == (uint8_t)c;
 }
 
-static uint64_t child_hash(const struct levels *levels, const struct level *parent,
-                           struct bytes text)
+uint64_t levels_hash(const struct levels *levels, uint64_t parent_hash, struct bytes text)
 {
-    return keyed_hash(&levels->key, parent->link.hash, text);
+    return keyed_hash(&levels->key, parent_hash, text);
 }
 
 static struct level *find_hashed(const struct levels *levels, const struct level *parent,
@@ -94,7 +94,7 @@ struct level *levels_child(const struct levels *levels, const struct level *pare
 {
     if (parent->first_child == NULL)
         return NULL;
-    return find_hashed(levels, parent, text, child_hash(levels, parent, text));
+    return find_hashed(levels, parent, text, levels_hash(levels, parent->link.hash, text));
 }
 
 struct level *levels_find(const struct levels *levels, struct bytes path)
@@ -151,7 +151,7 @@ int levels_make(struct levels *levels, struct bytes path, struct level **out)
     struct level_walk walk = level_walk_of(path);
     struct bytes text;
     while (level_walk_next(&walk, &text)) {
-        uint64_t hash = child_hash(levels, node, text);
+        uint64_t hash = levels_hash(levels, node->link.hash, text);
         struct level *child = find_hashed(levels, node, text, hash);
         if (child == NULL) {
             child = add_child(levels, node, text, hash);

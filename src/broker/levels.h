@@ -59,6 +59,10 @@ SEALMQ_MUST_CHECK int levels_make(struct levels *levels, struct bytes path, stru
 /* Removes `node` and then its parents as long as they have no children and is_empty says so. */
 void levels_prune(struct levels *levels, struct level *node,
                   bool (*is_empty)(const struct level *node));
+/* Hashes of paths: LEVELS_ROOT_HASH is that of no levels, levels_hash that of one level more. A
+ * node has the hash of its path in link.hash. */
+#define LEVELS_ROOT_HASH UINT64_C(0)
+uint64_t levels_hash(const struct levels *levels, uint64_t parent_hash, struct bytes text);
 /* Appends the path of `node`. */
 void levels_append_path(const struct levels *levels, const struct level *node, struct buf *out);
 

@@ -406,7 +406,7 @@ static void receive_filter(struct broker *b, unsigned from, const struct item *i
     } else if (subtree_shard_joins(&b->subtree, filter, from, count.online != 0) != 0) {
         /* Without memory to note the filter, its shard is sent everything from now on. */
         b->subtree.shards_for_all |= UINT64_C(1) << from;
-        b->subtree.generation++;
+        subtree_note_change_of_all(&b->subtree);
     }
 }
 

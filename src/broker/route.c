@@ -1,18 +1,22 @@
 /* Who gets a topic. The answer for a topic is worked out once (subscriptions of one session merged,
- * the right to read asked) and remembered until a subscription or a right changes: a generation
- * number tells. The cache has one slot per hash value and so a fixed size; a newer topic pushes an
- * older one out. */
+ * the right to read asked) and remembered until a subscription that concerns the topic, or a right,
+ * changes (broker/changes.h). What is remembered may take ROUTE_CACHE_BYTES; then the oldest goes,
+ * unless it was used since it came to that place. */
 #include "broker/broker_int.h"
 
 #include <stdlib.h>
 
+#define SPARED_MOST 8
+
 struct route {
-    uint64_t generation;
-    uint64_t hash;
+    struct table_link link;
+    struct route *older, *newer;
+    struct change_watch watch;
     uint64_t shards, durable_shards;
     uint32_t count;
     uint32_t group_count;
     uint16_t topic_n;
+    bool was_used;           /* since it became the newest */
     struct target targets[]; /* behind them the groups, and the topic */
 };
 
@@ -32,23 +36,65 @@ static struct targets route_targets(struct route *r)
                             route_groups(r), r->group_count, r->durable_shards};
 }
 
+static size_t route_size(uint32_t count, uint32_t group_count, size_t topic_n)
+{
+    return sizeof(struct route) + count * sizeof(struct target) +
+           group_count * sizeof(struct group *) + topic_n;
+}
+
 int route_cache_init(struct route_cache *cache)
 {
     *cache = (struct route_cache){0};
-    cache->slots = calloc(ROUTE_CACHE_SLOTS, sizeof(struct route *));
-    return cache->slots == NULL ? SEALMQ_E_NOMEM : 0;
+    return table_init(&cache->routes);
 }
 
-static void forget(struct route_cache *cache, size_t slot)
+static void enter_newest(struct route_cache *cache, struct route *r)
 {
-    struct route *r = cache->slots[slot];
-    if (r == NULL)
-        return;
+    r->newer = NULL;
+    r->older = cache->newest;
+    if (r->older != NULL)
+        r->older->newer = r;
+    else
+        cache->oldest = r;
+    cache->newest = r;
+    r->was_used = false;
+}
+
+static void leave_order(struct route_cache *cache, struct route *r)
+{
+    if (r->older != NULL)
+        r->older->newer = r->newer;
+    else
+        cache->oldest = r->newer;
+    if (r->newer != NULL)
+        r->newer->older = r->older;
+    else
+        cache->newest = r->older;
+}
+
+static void forget(struct route_cache *cache, struct route *r)
+{
     for (uint32_t i = 0; i < r->count; i++)
         subscription_ids_release(r->targets[i].ids);
-    cache->target_count -= r->count + r->group_count;
+    leave_order(cache, r);
+    table_remove(&cache->routes, &r->link);
+    cache->bytes -= route_size(r->count, r->group_count, r->topic_n);
     free(r);
-    cache->slots[slot] = NULL;
+}
+
+/* Forgets until there is room for `bytes`. Of those that were used it spares a few at a time. */
+static void make_room(struct route_cache *cache, size_t bytes)
+{
+    unsigned spared = 0;
+    while (cache->oldest != NULL && cache->bytes + bytes > ROUTE_CACHE_BYTES) {
+        struct route *r = cache->oldest;
+        if (r->was_used && spared++ < SPARED_MOST) {
+            leave_order(cache, r);
+            enter_newest(cache, r);
+        } else {
+            forget(cache, r);
+        }
+    }
 }
 
 static void clear_building(struct route_cache *cache)
@@ -61,12 +107,12 @@ static void clear_building(struct route_cache *cache)
 
 void route_cache_close(struct route_cache *cache)
 {
-    for (size_t i = 0; cache->slots != NULL && i < ROUTE_CACHE_SLOTS; i++)
-        forget(cache, i);
+    while (cache->oldest != NULL)
+        forget(cache, cache->oldest);
     clear_building(cache);
     free(cache->building);
     free(cache->groups);
-    free(cache->slots);
+    table_close(&cache->routes);
     *cache = (struct route_cache){0};
 }
 
@@ -159,25 +205,23 @@ static struct route *remember(struct broker *b, struct bytes topic, uint64_t has
                               const struct building *building)
 {
     struct route_cache *cache = &b->routes;
-    size_t slot = hash & (ROUTE_CACHE_SLOTS - 1);
-    forget(cache, slot);
-    if (topic.n > ROUTE_CACHE_TOPIC_MAX ||
-        (uint64_t)cache->target_count + cache->building_count + cache->group_count >
-            ROUTE_CACHE_TARGETS) {
-        /* Slots of an older generation may hold what there is room for. */
-        for (size_t i = 0; topic.n <= ROUTE_CACHE_TOPIC_MAX && i < ROUTE_CACHE_SLOTS; i++)
-            forget(cache, i);
+    size_t size = route_size(cache->building_count, cache->group_count, topic.n);
+    if (topic.n > ROUTE_CACHE_TOPIC_MAX || size > ROUTE_CACHE_BYTES)
         return NULL;
-    }
+    make_room(cache, size);
     size_t targets_size = cache->building_count * sizeof(struct target);
     size_t groups_size = cache->group_count * sizeof(struct group *);
-    struct route *r = malloc(sizeof *r + targets_size + groups_size + topic.n);
+    struct route *r = malloc(size);
     if (r == NULL)
         return NULL;
-    *r = (struct route){b->subtree.generation, hash,
-                        building->shards,      building->durable_shards,
-                        cache->building_count, cache->group_count,
-                        (uint16_t)topic.n};
+    *r = (struct route){
+        .shards = building->shards,
+        .durable_shards = building->durable_shards,
+        .count = cache->building_count,
+        .group_count = cache->group_count,
+        .topic_n = (uint16_t)topic.n,
+    };
+    subtree_watch(&b->subtree, topic, &r->watch);
     if (targets_size != 0)
         memcpy(r->targets, cache->building, targets_size);
     if (groups_size != 0)
@@ -185,21 +229,35 @@ static struct route *remember(struct broker *b, struct bytes topic, uint64_t has
     memcpy(route_groups(r) + r->group_count, topic.p, topic.n);
     cache->building_count = 0;
     cache->group_count = 0;
-    cache->target_count += r->count + r->group_count;
-    cache->slots[slot] = r;
+    cache->bytes += size;
+    table_add(&cache->routes, &r->link, hash);
+    enter_newest(cache, r);
     return r;
+}
+
+static struct route *find(struct route_cache *cache, struct bytes topic, uint64_t hash)
+{
+    struct table_link *link = table_find(&cache->routes, hash);
+    for (; link != NULL; link = table_find_next(link)) {
+        struct route *r = CONTAINER_OF(link, struct route, link);
+        if (bytes_equal(route_topic(r), topic))
+            return r;
+    }
+    return NULL;
 }
 
 int route_find(struct broker *b, struct bytes topic, struct targets *out)
 {
     struct route_cache *cache = &b->routes;
     uint64_t hash = keyed_hash(&b->key, 1, topic);
-    struct route *r = cache->slots[hash & (ROUTE_CACHE_SLOTS - 1)];
-    if (r != NULL && r->hash == hash && r->generation == b->subtree.generation &&
-        bytes_equal(route_topic(r), topic)) {
+    struct route *r = find(cache, topic, hash);
+    if (r != NULL && !change_watch_sees_one(&r->watch, &b->subtree.changes)) {
+        r->was_used = true;
         *out = route_targets(r);
         return 0;
     }
+    if (r != NULL)
+        forget(cache, r);
     clear_building(cache);
     uint64_t all = b->subtree.shards_for_all;
     struct building building = {cache, all, all};

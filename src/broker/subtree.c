@@ -18,15 +18,18 @@ static bool node_is_empty(const struct level *level)
 
 int subtree_init(struct subtree *tree, struct hash_key key, unsigned shards)
 {
-    *tree = (struct subtree){.generation = 1, .shards = shards};
+    *tree = (struct subtree){.shards = shards};
     int error = table_init(&tree->by_subscriber);
     if (error == 0)
         error = table_init(&tree->groups);
+    if (error == 0)
+        error = changes_init(&tree->changes);
     if (error == 0)
         error = levels_init(&tree->levels, key, sizeof(struct filter_node));
     if (error != 0) {
         table_close(&tree->by_subscriber);
         table_close(&tree->groups);
+        changes_close(&tree->changes);
     }
     return error;
 }
@@ -46,6 +49,47 @@ void subtree_close(struct subtree *tree)
     levels_close(&tree->levels);
     table_close(&tree->by_subscriber);
     table_close(&tree->groups);
+    changes_close(&tree->changes);
+}
+
+/* The node at which a filter's beginning ends: the last one before a wildcard, as far as it counts
+ * (broker/changes.h). */
+static const struct level *beginning_of(const struct subtree *tree, const struct filter_node *node)
+{
+    const struct level *end = &node->level;
+    size_t depth = 0;
+    for (const struct level *at = end; at != tree->levels.root; at = at->parent) {
+        depth++;
+        if (at == at->parent->plus || at == at->parent->hash) {
+            end = at->parent;
+            depth = 0;
+        }
+    }
+    for (; depth > CHANGES_DEPTH; depth--)
+        end = end->parent;
+    return end;
+}
+
+void subtree_note_change(struct subtree *tree, const struct filter_node *node)
+{
+    changes_note(&tree->changes, beginning_of(tree, node)->link.hash);
+}
+
+void subtree_note_change_of_all(struct subtree *tree)
+{
+    changes_note(&tree->changes, LEVELS_ROOT_HASH);
+}
+
+void subtree_watch(const struct subtree *tree, struct bytes topic, struct change_watch *watch)
+{
+    struct level_walk walk = level_walk_of(topic);
+    struct bytes text;
+    uint64_t hash = LEVELS_ROOT_HASH;
+    change_watch_start(watch, &tree->changes);
+    for (size_t i = 0; i < CHANGES_DEPTH && level_walk_next(&walk, &text); i++) {
+        hash = levels_hash(&tree->levels, hash, text);
+        change_watch_add(watch, &tree->changes, hash);
+    }
 }
 
 /* Pointers are no keys from outside; they only need spreading. */
@@ -146,7 +190,7 @@ static void remove_subscription(struct subtree *tree, struct subscription *s)
 
     table_remove(&tree->by_subscriber, &s->by_subscriber);
     tree->count--;
-    tree->generation++;
+    subtree_note_change(tree, s->node);
     free(s);
 }
 
@@ -201,7 +245,7 @@ int subtree_subscribe(struct subtree *tree, struct subscriber *subscriber, struc
         link_subscription(tree, s);
     }
     s->options = *options;
-    tree->generation++;
+    subtree_note_change(tree, node);
     return 0;
 }
 
@@ -266,7 +310,7 @@ int subtree_shard_joins(struct subtree *tree, struct bytes filter, unsigned shar
     uint64_t bit = UINT64_C(1) << shard;
     node->shards |= bit;
     node->durable_shards = is_durable ? node->durable_shards | bit : node->durable_shards & ~bit;
-    tree->generation++;
+    subtree_note_change(tree, node);
     return 0;
 }
 
@@ -277,7 +321,7 @@ void subtree_shard_leaves(struct subtree *tree, struct bytes filter, unsigned sh
         return;
     filter_node_of(level)->shards &= ~(UINT64_C(1) << shard);
     filter_node_of(level)->durable_shards &= ~(UINT64_C(1) << shard);
-    tree->generation++;
+    subtree_note_change(tree, filter_node_of(level));
     levels_prune(&tree->levels, level, node_is_empty);
 }
 

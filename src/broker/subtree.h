@@ -7,6 +7,7 @@
 #ifndef SEALMQ_BROKER_SUBTREE_H
 #define SEALMQ_BROKER_SUBTREE_H
 
+#include "broker/changes.h"
 #include "broker/group.h"
 #include "broker/levels.h"
 
@@ -53,7 +54,7 @@ struct subtree {
     unsigned shards;
     uint64_t count;
     uint64_t shared_count;   /* of them */
-    uint64_t generation;     /* grows with every change */
+    struct changes changes;  /* of what is found for which topics */
     uint64_t shards_for_all; /* other shards of which not all filters could be noted */
 };
 
@@ -92,6 +93,12 @@ SEALMQ_MUST_CHECK int subtree_shard_shares(struct subtree *tree, struct bytes fi
 /* A subscriber is connected now, or not any more: moves its shared subscriptions to the other
  * rings. */
 void subtree_set_online(struct subscriber *subscriber, bool is_online);
+
+/* Notes a change of what is found at `node`, or for all topics: whoever watches them sees it. */
+void subtree_note_change(struct subtree *tree, const struct filter_node *node);
+void subtree_note_change_of_all(struct subtree *tree);
+/* Watches, from now on, what concerns the topic. */
+void subtree_watch(const struct subtree *tree, struct bytes topic, struct change_watch *watch);
 
 /* Calls `visit` for each node with a filter that matches the topic; `visit` must not change the
  * tree. Stops at the first that does not return 0, and returns that. */
