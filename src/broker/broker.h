@@ -287,6 +287,8 @@ size_t broker_output(struct broker *broker, struct broker_conn conn, struct brok
                      size_t most, bool *closing);
 /* Whether there is output that must not leave yet, because what it says is not stored. */
 bool broker_output_is_held(struct broker *broker, struct broker_conn conn);
+/* Whether the client has ended the connection with a DISCONNECT, and so sends nothing any more. */
+bool broker_conn_has_left(const struct broker *broker, struct broker_conn conn);
 /* `n` bytes of it were written. */
 void broker_output_written(struct broker *broker, struct broker_conn conn, size_t n);
 

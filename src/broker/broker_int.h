@@ -36,6 +36,8 @@
 #define CONNECT_BYTES_MAX     (256 * 1024) /* a CONNECT packet: its sender is not known yet */
 #define APPLICANT_BYTES_MAX   (16 * 1024)  /* any packet of an applicant: a stranger, too */
 #define CLIENT_ID_BYTES_MAX   1024
+#define ALIAS_BYTES_MAX       (256 * 1024)  /* names that a connection has given aliases */
+#define FILTER_BYTES_MAX      (1024 * 1024) /* filters of a session */
 #define CONNECTIONS_REFUSED   64 /* above the limit, to be told so; more are closed at once */
 #define OUTPUT_SMALL          (64 * 1024) /* unsent of one who keeps up */
 #define SHARE_BYTES_MAX       256         /* of a shared filter, what stands before the filter */
@@ -70,6 +72,7 @@ struct conn {
     uint64_t bytes_paid_us, messages_paid_us; /* see pace.c */
     struct tickets tickets;                   /* PUBLISH packets that are not acknowledged */
     struct bytes *topic_aliases; /* limits.topic_aliases of them, or NULL; owned copies */
+    uint32_t alias_bytes;        /* of these copies */
     struct auth *auth;           /* NULL: CONNECT named no authentication method */
     struct aliases *aliases;     /* towards the client; NULL: none yet */
     struct buf connect;          /* the CONNECT packet while it is authenticated */
@@ -87,6 +90,7 @@ struct conn {
     uint8_t end_reason;
     bool is_dirty, is_listed_ending, is_input_blocked;
     bool will_is_wanted; /* when it ends */
+    bool has_left;       /* has sent DISCONNECT */
     bool is_announced;   /* to the host, as connected */
     bool no_problem_info;
     bool is_over_limit; /* of connections: to be refused */

@@ -440,6 +440,12 @@ bool broker_output_is_held(struct broker *b, struct broker_conn conn_name)
     return conn != NULL && conn->gates != NULL;
 }
 
+bool broker_conn_has_left(const struct broker *b, struct broker_conn conn_name)
+{
+    const struct conn *conn = conn_get(b, conn_name);
+    return conn != NULL && conn->has_left;
+}
+
 void broker_output_written(struct broker *b, struct broker_conn conn_name, size_t n)
 {
     struct conn *conn = conn_get(b, conn_name);

@@ -40,6 +40,7 @@ static void disconnect_input(struct broker *b, struct conn *conn, const struct m
         s->expiry_s = prop.number < b->limits.session_expiry_max_s ? prop.number
                                                                    : b->limits.session_expiry_max_s;
     }
+    conn->has_left = true;
     conn_end(b, conn, end->reason, "disconnected by the client", CONN_SILENT);
     if (end->reason == MQTT_REASON_SUCCESS)
         conn->will_is_wanted = false;

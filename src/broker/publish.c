@@ -94,6 +94,12 @@ static bool resolve_alias(struct broker *b, struct conn *conn, const struct mqtt
         if (conn->topic_aliases != NULL)
             known = &conn->topic_aliases[alias - 1];
     }
+    size_t alias_bytes = conn->alias_bytes + publish->topic.n - (known != NULL ? known->n : 0);
+    if (alias_bytes > ALIAS_BYTES_MAX) {
+        conn_end(b, conn, MQTT_REASON_QUOTA_EXCEEDED, "topic aliases for too long names",
+                 CONN_TELL);
+        return false;
+    }
     uint8_t *copy = known == NULL ? NULL : malloc(publish->topic.n);
     if (copy == NULL) {
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
@@ -102,6 +108,7 @@ static bool resolve_alias(struct broker *b, struct conn *conn, const struct mqtt
     memcpy(copy, publish->topic.p, publish->topic.n);
     free((void *)(uintptr_t)known->p);
     *known = bytes_of(copy, publish->topic.n);
+    conn->alias_bytes = (uint32_t)alias_bytes;
     return true;
 }
 

@@ -35,6 +35,7 @@ static uint8_t subscribe_one(struct broker *b, struct session *s, const struct m
     struct budget *in_all = &b->budgets.subscriptions;
     budget_set(in_all, b->subtree.count);
     bool is_too_many = !change.existed && (s->subscriber.count > b->limits.subscriptions ||
+                                           s->subscriber.filter_bytes > FILTER_BYTES_MAX ||
                                            !budget_has_room(in_all, 0, in_all->most));
     if (is_too_many || (change.is_boundary && announce(b, f->filter) != 0) ||
         storing_put_subscription(b, s, f->filter, &options) != 0) {

@@ -243,6 +243,7 @@ int subtree_subscribe(struct subtree *tree, struct subscriber *subscriber, struc
         s->group = group;
         s->subscriber = subscriber;
         link_subscription(tree, s);
+        subscriber->filter_bytes += (uint32_t)filter.n;
     }
     s->options = *options;
     subtree_note_change(tree, node);
@@ -266,6 +267,7 @@ void subtree_unsubscribe(struct subtree *tree, struct subscriber *subscriber, st
     if (s == NULL)
         return;
     change->existed = true;
+    subscriber->filter_bytes -= (uint32_t)filter.n;
     remove_subscription(tree, s);
     change->is_boundary = is_boundary(node, group, subscriber);
     prune(tree, node, group);

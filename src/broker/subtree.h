@@ -23,6 +23,7 @@ struct subscriber {
     struct subscription *first;
     uint32_t count;
     uint32_t shared_count; /* of them, shared subscriptions */
+    uint32_t filter_bytes; /* length of all filters; not kept by subtree_drop_one */
     bool is_durable;       /* set before it subscribes */
     bool is_online;        /* in which ring of a group it stands (broker/group.h) */
     uint32_t target;       /* for the one who collects targets (broker/route.c) */

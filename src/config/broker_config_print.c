@@ -72,7 +72,8 @@ static void print_listener(struct buf *out, const struct broker_config *config,
     print_text(out, "    name: ", listener->name);
     if (listener->transport == CONFIG_WEBSOCKET) {
         buf_append_cstr(out, "    transport: websocket\n");
-        print_text(out, "    path: ", listener->path != NULL ? listener->path : "/mqtt");
+        if (listener->path != NULL)
+            print_text(out, "    path: ", listener->path);
     } else {
         buf_append_cstr(out, "    transport: tcp\n");
     }

@@ -165,7 +165,7 @@ static int judge_request_line(struct bytes line, const char *path, struct upgrad
         return outcome(out, 405, "only GET is served here");
     if (!take_until(&target, '?', &resource))
         resource = target;
-    if (!bytes_equal(resource, bytes_str(path)))
+    if (path != NULL && !bytes_equal(resource, bytes_str(path)))
         return outcome(out, 404, "nothing is served under this path");
     return 0;
 }

@@ -16,9 +16,9 @@ struct upgrade {
     char accept[UPGRADE_ACCEPT_SIZE];
 };
 
-/* Examines the request that `in` begins with, for the resource `path` (a query after it is
- * ignored) and the subprotocol "mqtt". 0: `out` holds the outcome, and with status 101 *consumed is
- * the size of the request; SEALMQ_E_AGAIN: it is not whole, and fine so far. */
+/* Examines the request that `in` begins with, for the resource `path` (NULL: any; a query after it
+ * is ignored) and the subprotocol "mqtt". 0: `out` holds the outcome, and with status 101 *consumed
+ * is the size of the request; SEALMQ_E_AGAIN: it is not whole, and fine so far. */
 SEALMQ_MUST_CHECK int upgrade_examine(struct bytes in, const char *path, struct upgrade *out,
                                       size_t *consumed);
 

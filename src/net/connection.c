@@ -349,6 +349,9 @@ void connection_linger(struct net_connection *c)
     struct net_worker *worker = c->worker;
     uint64_t now = uv_now(&worker->loop);
     if (c->is_open) {
+        /* After a DISCONNECT nothing is unread that could make of our end a reset. */
+        if (c->stream == NULL && broker_conn_has_left(worker->broker, c->name))
+            c->has_input_ended = true;
         c->is_open = false;
         broker_closed(worker->broker, c->name, now);
     }

@@ -116,15 +116,14 @@ static int bind_unix(const struct net_listener *where, struct net_bound *out, ch
 int listener_bind(const struct net_listener *where, struct net_bound *out, char *why,
                   size_t why_size)
 {
-    const char *path =
-        where->websocket_path != NULL ? where->websocket_path : NET_WEBSOCKET_PATH_DEFAULT;
+    const char *path = where->websocket_path;
     *out = (struct net_bound){.fd = -1,
                               .is_websocket = where->is_websocket,
                               .takes_proxy_protocol = where->takes_proxy_protocol,
                               .trusts_proxy_certificate = where->trusts_proxy_certificate,
                               .has_tls = where->tls != NULL,
                               .connections_max = where->connections};
-    if (path[0] != '/' || strlen(path) > NET_WEBSOCKET_PATH_MAX) {
+    if (path != NULL && (path[0] != '/' || strlen(path) > NET_WEBSOCKET_PATH_MAX)) {
         snprintf(why, why_size,
                  "%s: the path of a WebSocket begins with /, and is no longer than %d", path,
                  NET_WEBSOCKET_PATH_MAX);
@@ -138,8 +137,8 @@ int listener_bind(const struct net_listener *where, struct net_bound *out, char 
         snprintf(out->name, sizeof(out->name), "%s", where->name);
     if (where->tls != NULL)
         out->tls = net_tls_ref(where->tls);
-    out->websocket_path = strdup(path);
-    if (out->websocket_path == NULL) {
+    out->websocket_path = path == NULL ? NULL : strdup(path);
+    if (path != NULL && out->websocket_path == NULL) {
         listener_close(out);
         return SEALMQ_E_NOMEM;
     }

@@ -183,7 +183,7 @@ struct net_bound {
     bool is_websocket, takes_proxy_protocol, trusts_proxy_certificate;
     bool has_tls;
     struct net_tls *tls;  /* under the server's tls_lock */
-    char *websocket_path; /* when is_websocket */
+    char *websocket_path; /* NULL: any */
     char *unix_path;      /* or NULL */
     struct unix_socket unix_socket;
     uint32_t connections_max; /* 0: no limit of its own */

@@ -29,15 +29,14 @@ struct net_listener {
     const char *unix_path;         /* a Unix socket, instead of address and port */
     unsigned unix_mode;            /* of that file; 0: NET_UNIX_MODE_DEFAULT */
     bool is_websocket;             /* MQTT in WebSocket frames; with `tls`, inside of it */
-    const char *websocket_path;    /* what clients ask for; NULL: NET_WEBSOCKET_PATH_DEFAULT */
+    const char *websocket_path;    /* what clients must ask for; NULL: anything */
     bool takes_proxy_protocol;     /* each connection must begin with a PROXY header, version 2 */
     bool trusts_proxy_certificate; /* the common name that the header tells is the identity, unless
                                     * there is TLS here */
     struct net_tls *tls;           /* NULL: none */
     uint32_t connections;          /* most at a time; 0: as many as the server's limit allows */
 };
-#define NET_UNIX_MODE_DEFAULT      0660
-#define NET_WEBSOCKET_PATH_DEFAULT "/mqtt"
+#define NET_UNIX_MODE_DEFAULT 0660
 
 /* How a peer's identity was shown. */
 enum net_identity { NET_IDENTITY_NONE, NET_IDENTITY_CERTIFICATE, NET_IDENTITY_PSK };

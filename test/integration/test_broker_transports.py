@@ -452,8 +452,15 @@ def test_a_listener_has_no_more_connections_than_it_may(site):
 
 # --- WebSocket ----------------------------------------------------------------------------------
 
+@pytest.mark.parametrize('path', ['/', '/mqtt', '/a/b?c=d'])
+def test_any_path_is_served_where_none_is_named(site, path):
+    with RawConnection(site.port['ws']) as raw:
+        raw.send(upgrade(path))
+        assert raw.receive(12) == b'HTTP/1.1 101'
+
+
 @pytest.mark.parametrize('request_, status', [
-    (upgrade('/'), 404), (upgrade(protocol='chat'), 400), (upgrade(version='8'), 426),
+    (upgrade(protocol='chat'), 400), (upgrade(version='8'), 426),
     (upgrade(method='POST'), 405), (b'GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n', 426),
     (b'GET /mqtt HTTP/1.1\r\n\r\n', 400), (connect('no-http'), 400),
     (b'GET /mqtt HTTP/1.1\r\nHost: x\r\nCookie: ' + b'c' * 9000, 431)])

@@ -119,6 +119,33 @@ static void topic_alias_stands_for_its_topic(void **state)
     world_close(&w);
 }
 
+static void names_of_aliases_take_a_bounded_room(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    static char topic[60001];
+    world_init(&w, 1);
+    w.limits.topic_aliases = 10;
+    world_start(&w);
+    client_join(&a, &w, MQTT_V5, "a");
+    memset(topic, 'x', sizeof topic - 1);
+    for (uint32_t alias = 1; alias <= 5; alias++) {
+        struct buf props = {0};
+        mqtt_props_append_number(&props, MQTT_PROP_TOPIC_ALIAS, alias);
+        topic[0] = (char)('0' + alias);
+        client_publish_props(&a, topic, "1", 0, 0, buf_bytes(&props));
+        /* The same name again takes no more. */
+        client_publish_props(&a, topic, "2", 0, 0, buf_bytes(&props));
+        buf_close(&props);
+        if (alias < 5)
+            client_expect_nothing(&a);
+    }
+    assert_int_equal(client_expect(&a, MQTT_DISCONNECT).end.reason, MQTT_REASON_QUOTA_EXCEEDED);
+    client_close(&a);
+    world_close(&w);
+}
+
 static void message_expires_and_says_how_much_is_left(void **state)
 {
     (void)state;
@@ -442,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(properties_of_a_message_are_forwarded_unchanged),
         cmocka_unit_test(topic_alias_stands_for_its_topic),
+        cmocka_unit_test(names_of_aliases_take_a_bounded_room),
         cmocka_unit_test(message_expires_and_says_how_much_is_left),
         cmocka_unit_test(no_local_keeps_ones_own_messages_away),
         cmocka_unit_test(overlapping_subscriptions_give_one_copy_with_all_identifiers),

@@ -276,6 +276,41 @@ static void subscriptions_of_a_session_are_limited(void **state)
     world_close(&w);
 }
 
+static void what_the_filters_of_a_session_take_is_limited(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a;
+    static char filter[60001];
+    world_init(&w, 1);
+    world_start(&w);
+    client_join(&a, &w, MQTT_V5, "a");
+    memset(filter, 'x', sizeof filter - 1);
+    unsigned taken = 0;
+    for (;; taken++) {
+        filter[0] = (char)('A' + taken);
+        if (client_subscribe_code(&a, filter, 0) != 0)
+            break;
+    }
+    assert_int_equal(taken, 1024 * 1024 / 60000);
+    /* One less makes room for one more. */
+    filter[0] = 'A';
+    struct buf list = {0};
+    buf_append_u16(&list, (uint16_t)(sizeof filter - 1));
+    buf_append(&list, filter, sizeof filter - 1);
+    struct mqtt_packet packet = {
+        .type = MQTT_UNSUBSCRIBE,
+        .unsubscribe = {.packet_id = 9, .filters = buf_bytes(&list)},
+    };
+    client_send(&a, &packet);
+    (void)client_expect(&a, MQTT_UNSUBACK);
+    buf_close(&list);
+    filter[0] = 'z';
+    client_subscribe(&a, filter, 0);
+    client_close(&a);
+    world_close(&w);
+}
+
 static void retained_messages_are_limited(void **state)
 {
     (void)state;
@@ -455,6 +490,7 @@ int main(void)
         cmocka_unit_test(client_too_small_for_a_connack_is_closed),
         cmocka_unit_test(topics_and_filters_over_a_limit_are_refused),
         cmocka_unit_test(subscriptions_of_a_session_are_limited),
+        cmocka_unit_test(what_the_filters_of_a_session_take_is_limited),
         cmocka_unit_test(retained_messages_are_limited),
         cmocka_unit_test(who_asks_without_reading_is_not_heard_any_more),
         cmocka_unit_test(retained_messages_beyond_the_output_wait),
