@@ -59,9 +59,15 @@ void connection_set_phase(struct net_connection *c, enum net_phase phase, uint64
     DL_APPEND(c->worker->lists[phase], c);
 }
 
+/* The loop of a worker that another runs closes handles before the end of the turn, so the flush
+ * list may still hold the connection. */
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct net_connection *c = handle->data;
+    if (c->is_flushing)
+        c->is_closed = true;
+    else
+        free(c);
 }
 
 int connection_release(struct net_connection *c, struct net_stream **stream)

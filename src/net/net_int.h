@@ -77,6 +77,7 @@ struct net_connection {
     enum net_phase phase;
     bool is_open;              /* in the shard */
     bool is_flushing;          /* in the worker's flush list */
+    bool is_closed;            /* and free when it leaves that list */
     bool is_blocked;           /* the socket takes no more for now */
     bool has_input_ended;      /* the peer has closed its side */
     bool is_input_unwanted;    /* the shard wants no more, ever */

@@ -124,7 +124,10 @@ void worker_flush(struct net_worker *worker)
     while (c != NULL) {
         struct net_connection *next = c->next_flush;
         c->is_flushing = false;
-        connection_flush(c);
+        if (c->is_closed)
+            free(c);
+        else
+            connection_flush(c);
         c = next;
     }
 }
@@ -360,6 +363,7 @@ static void worker_destroy_connections(struct net_worker *worker)
         while (worker->lists[phase] != NULL)
             connection_destroy(worker->lists[phase]);
     }
+    worker_flush(worker); /* which does nothing for these, but empties the list */
 }
 
 static void worker_close_handles(struct net_worker *worker)
@@ -398,8 +402,10 @@ static void *worker_main(void *argument)
     if (error == 0 && app->worker_stop != NULL)
         app->worker_stop(worker->app_context);
     worker_close_handles(worker);
-    /* Ends when the handles are closed, ours and what the program above had on this loop. */
-    uv_run(&worker->loop, UV_RUN_DEFAULT);
+    /* Ends when the handles are closed, ours and what the program above had on this loop. The loop
+     * may have been told to stop once more than it was run. */
+    while (uv_run(&worker->loop, UV_RUN_DEFAULT) != 0)
+        continue;
     worker->crew.is_awake = false;
     pthread_mutex_unlock(&worker->lock);
     return NULL;
