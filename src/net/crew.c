@@ -15,12 +15,14 @@
  * runs it without waiting when there is something. A turn is that of the whole crew: what its
  * members have for each other is delivered before any output is written.
  *
- * The runner holds the locks of its crew while it is awake. It locks in the order of the crew's
- * list; everybody else only tries a lock, so nobody waits in a circle. */
+ * The runner holds the locks of its crew while it is awake. It waits for them only when it rises, in
+ * the order of the workers' numbers; in all other places locks are only tried, so nobody waits in a
+ * circle. */
 #include "net/net_int.h"
 
 #include "base/assert.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -179,12 +181,16 @@ void crew_adopt(struct net_worker *runner, struct net_worker *worker)
         uv_sem_post(&worker->crew.released);
         return;
     }
-    pthread_mutex_lock(&worker->lock);
+    while (pthread_mutex_trylock(&worker->lock) != 0)
+        sched_yield(); /* a visitor is there, and will soon have gone */
     mailbox_rise(&worker->mailbox);
     uv_update_time(&worker->loop);
     atomic_store_explicit(&worker->crew.runner, runner, memory_order_relaxed);
-    worker->crew.next = runner->crew.next;
-    runner->crew.next = worker;
+    struct net_worker *before = runner;
+    while (before->crew.next != NULL && before->crew.next->index < worker->index)
+        before = before->crew.next;
+    worker->crew.next = before->crew.next;
+    before->crew.next = worker;
     crew_needs_run(worker);
 }
 
