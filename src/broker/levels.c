@@ -77,8 +77,8 @@ uint64_t levels_hash(const struct levels *levels, uint64_t parent_hash, struct b
     return keyed_hash(&levels->key, parent_hash, text);
 }
 
-static struct level *find_hashed(const struct levels *levels, const struct level *parent,
-                                 struct bytes text, uint64_t hash)
+struct level *levels_child_of_hash(const struct levels *levels, const struct level *parent,
+                                   struct bytes text, uint64_t hash)
 {
     struct table_link *link = table_find(&levels->nodes, hash);
     for (; link != NULL; link = table_find_next(link)) {
@@ -94,7 +94,22 @@ struct level *levels_child(const struct levels *levels, const struct level *pare
 {
     if (parent->first_child == NULL)
         return NULL;
-    return find_hashed(levels, parent, text, levels_hash(levels, parent->link.hash, text));
+    return levels_child_of_hash(levels, parent, text, levels_hash(levels, parent->link.hash, text));
+}
+
+void levels_approach(const struct levels *levels, struct bytes path, struct level_hashes *out)
+{
+    struct level_walk walk = level_walk_of(path);
+    struct bytes text;
+    uint64_t hash = LEVELS_ROOT_HASH;
+    out->count = 0;
+    while (out->count < LEVEL_HASHES_MOST && level_walk_next(&walk, &text)) {
+        hash = levels_hash(levels, hash, text);
+        out->hash[out->count++] = hash;
+        __builtin_prefetch(table_bucket(&levels->nodes, hash));
+    }
+    for (size_t i = 0; i < out->count; i++)
+        __builtin_prefetch(*table_bucket(&levels->nodes, out->hash[i]));
 }
 
 struct level *levels_find(const struct levels *levels, struct bytes path)
@@ -152,7 +167,7 @@ int levels_make(struct levels *levels, struct bytes path, struct level **out)
     struct bytes text;
     while (level_walk_next(&walk, &text)) {
         uint64_t hash = levels_hash(levels, node->link.hash, text);
-        struct level *child = find_hashed(levels, node, text, hash);
+        struct level *child = levels_child_of_hash(levels, node, text, hash);
         if (child == NULL) {
             child = add_child(levels, node, text, hash);
             if (child == NULL)

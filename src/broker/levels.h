@@ -51,6 +51,9 @@ void levels_close(struct levels *levels);
 /* The child of `parent` with this text, or NULL. */
 struct level *levels_child(const struct levels *levels, const struct level *parent,
                            struct bytes text);
+/* The same, where levels_hash(levels, parent's hash, text) is known. */
+struct level *levels_child_of_hash(const struct levels *levels, const struct level *parent,
+                                   struct bytes text, uint64_t hash);
 /* The node at `path`, or NULL. */
 struct level *levels_find(const struct levels *levels, struct bytes path);
 /* The node at `path`, made where it is missing. SEALMQ_E_NOMEM: nothing has changed. The caller
@@ -63,6 +66,15 @@ void levels_prune(struct levels *levels, struct level *node,
  * node has the hash of its path in link.hash. */
 #define LEVELS_ROOT_HASH UINT64_C(0)
 uint64_t levels_hash(const struct levels *levels, uint64_t parent_hash, struct bytes text);
+/* Those of a path's beginnings, up to so many levels. */
+#define LEVEL_HASHES_MOST 8
+struct level_hashes {
+    uint64_t hash[LEVEL_HASHES_MOST]; /* of one level, of two, ... */
+    size_t count;
+};
+/* Works them out, and has the memory brought near in which the nodes of the path are found: of a
+ * large tree little is in the processor's caches, and what is asked for at once comes at once. */
+void levels_approach(const struct levels *levels, struct bytes path, struct level_hashes *out);
 /* Appends the path of `node`. */
 void levels_append_path(const struct levels *levels, const struct level *node, struct buf *out);
 

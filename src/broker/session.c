@@ -207,7 +207,7 @@ void session_timer(struct broker *b, struct session *s)
 
 void session_free_all(struct broker *b)
 {
-    for (size_t i = 0; i <= b->sessions.mask; i++) {
+    for (size_t i = 0; i < b->sessions.size; i++) {
         while (b->sessions.buckets[i] != NULL) {
             struct session *s = CONTAINER_OF(b->sessions.buckets[i], struct session, by_id);
             while (subtree_drop_one(&b->subtree, &s->subscriber, &b->scratch))

@@ -361,6 +361,7 @@ struct match {
     const struct subtree *tree;
     subtree_visit visit;
     void *context;
+    struct level_hashes hashes; /* of the topic's beginnings */
 };
 
 static int visit_node(const struct match *match, const struct level *level)
@@ -368,9 +369,34 @@ static int visit_node(const struct match *match, const struct level *level)
     return node_is_empty(level) ? 0 : match->visit(match->context, filter_node_of(level));
 }
 
-/* Visits what matches the levels left in `walk` below `level`. As deep as the deepest filter. */
+static bool has_wildcards_only(const struct level *level)
+{
+    const struct level *child = level->first_child;
+    while (child != NULL && (child == level->plus || child == level->hash))
+        child = child->next_sibling;
+    return child == NULL;
+}
+
+/* The child of `level`, which is `depth` levels down, with this text. */
+static const struct level *child_of(const struct match *match, const struct level *level,
+                                    struct bytes text, size_t depth)
+{
+    const struct levels *levels = &match->tree->levels;
+    const struct level_hashes *known = &match->hashes;
+    if (has_wildcards_only(level))
+        return NULL;
+    if (depth >= known->count)
+        return levels_child(levels, level, text);
+    uint64_t own = depth == 0 ? LEVELS_ROOT_HASH : known->hash[depth - 1];
+    if (level->link.hash != own)
+        return levels_child(levels, level, text);
+    return levels_child_of_hash(levels, level, text, known->hash[depth]);
+}
+
+/* Visits what matches the levels left in `walk` below `level`, which is `depth` levels down. As
+ * deep as the deepest filter. */
 static int match_below(const struct match *match, const struct level *level, struct level_walk walk,
-                       bool wildcards)
+                       size_t depth, bool wildcards)
 {
     int error = 0;
     /* "#" also matches its parent: "a/#" matches "a". */
@@ -382,7 +408,7 @@ static int match_below(const struct match *match, const struct level *level, str
     if (!level_walk_next(&walk, &text))
         return 0;
     const struct level *next[2] = {
-        levels_child(&match->tree->levels, level, text),
+        child_of(match, level, text, depth),
         wildcards ? level->plus : NULL,
     };
     for (size_t i = 0; i < 2 && error == 0; i++) {
@@ -391,7 +417,7 @@ static int match_below(const struct match *match, const struct level *level, str
         if (walk.at_end)
             error = visit_node(match, next[i]);
         if (error == 0)
-            error = match_below(match, next[i], walk, true);
+            error = match_below(match, next[i], walk, depth + 1, true);
     }
     return error;
 }
@@ -399,8 +425,9 @@ static int match_below(const struct match *match, const struct level *level, str
 int subtree_match(const struct subtree *tree, struct bytes topic, subtree_visit visit,
                   void *context)
 {
-    struct match match = {tree, visit, context};
+    struct match match = {.tree = tree, .visit = visit, .context = context};
+    levels_approach(&tree->levels, topic, &match.hashes);
     /* A wildcard in the first level does not match topics that begin with '$' (section 4.7.2). */
     bool is_dollar = topic.n != 0 && topic.p[0] == '$';
-    return match_below(&match, tree->levels.root, level_walk_of(topic), !is_dollar);
+    return match_below(&match, tree->levels.root, level_walk_of(topic), 0, !is_dollar);
 }

@@ -19,9 +19,13 @@ struct table_link {
     uint64_t hash;
 };
 
+/* Grows by a bucket at a time, so that no addition takes long (W. Litwin, "Linear hashing", 1980):
+ * the entries of one of `size` buckets are spread over it and a new one at the end. */
 struct table {
     struct table_link **buckets;
-    size_t mask; /* number of buckets less one; a power of two */
+    size_t size; /* buckets that are in use */
+    size_t mask; /* 2^n - 1, such that size is above half of 2^n and at most 2^n */
+    size_t capacity;
     size_t count;
 };
 
@@ -29,14 +33,20 @@ struct table {
 SEALMQ_MUST_CHECK int table_init(struct table *table);
 /* Frees the buckets, not the entries. */
 void table_close(struct table *table);
-/* The table grows when it is full; when there is no memory for that it becomes slower instead. */
+/* When there is no memory for more buckets the table becomes slower instead. */
 void table_add(struct table *table, struct table_link *link, uint64_t hash);
 void table_remove(struct table *table, struct table_link *link);
+
+static inline struct table_link **table_bucket(const struct table *table, uint64_t hash)
+{
+    size_t i = hash & table->mask;
+    return &table->buckets[i < table->size ? i : i & (table->mask >> 1)];
+}
 
 /* The first entry with this hash, or NULL. */
 static inline struct table_link *table_find(const struct table *table, uint64_t hash)
 {
-    struct table_link *link = table->buckets[hash & table->mask];
+    struct table_link *link = *table_bucket(table, hash);
     while (link != NULL && link->hash != hash)
         link = link->next;
     return link;
