@@ -6,6 +6,8 @@
 static void send_ack(struct broker *b, struct conn *conn, enum mqtt_type type, uint16_t packet_id,
                      uint8_t reason)
 {
+    if (!storing_hold(b, conn))
+        return;
     if (reason >= MQTT_REASON_UNSPECIFIED_ERROR && conn->version == MQTT_V5) {
         struct mqtt_packet packet = {.type = type,
                                      .ack = {.packet_id = packet_id, .reason = reason}};
@@ -14,8 +16,6 @@ static void send_ack(struct broker *b, struct conn *conn, enum mqtt_type type, u
     }
     bool has_reason = conn->version == MQTT_V5 && reason != MQTT_REASON_SUCCESS;
     size_t size = has_reason ? 5 : 4;
-    if (!storing_hold(b, conn))
-        return;
     uint8_t *to = output_room(&b->pool, &conn->output, size);
     if (to == NULL) {
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_SILENT);

@@ -177,6 +177,7 @@ struct budgets {
     struct budget connections, sessions, subscriptions, queued_messages, waiting_bytes;
     struct budget passing_bytes;
     uint64_t overhead_bytes; /* in waiting_bytes: places in queues and windows */
+    uint64_t spilled_messages;
 };
 
 /* Of the receivers of one publication: how full the fullest is that publishers should wait for, and
@@ -413,6 +414,8 @@ bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t q
 /* False when it was dropped. */
 bool deliver(struct broker *b, struct publication *publication, struct session *s,
              const struct delivery_terms *terms);
+/* What waits in a session, on disk too. */
+struct queue_load deliver_queue_load(const struct session *s, bool is_stored);
 /* Whether a session's queue takes another message. What a subscription brings from the store of
  * retained messages is counted by itself: it is bounded by the store's own limits. */
 bool deliver_queue_has_room(const struct broker *b, const struct session *s, size_t bytes,
@@ -431,6 +434,9 @@ void deliver_waiting(struct broker *b, struct session *s);
  * was passed on already. False when no member may have it. */
 bool share_send(struct broker *b, struct publication *publication, struct group *group,
                 unsigned passes);
+/* Whether a message that is sent again after a restart is with a member for sure. */
+bool share_has_already(const struct broker *b, const struct group *group,
+                       const struct message_taken *taken);
 /* The same for what came from another shard. */
 void share_receive(struct broker *b, struct publication *publication, const struct group_name *name,
                    unsigned passes);

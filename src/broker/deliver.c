@@ -228,17 +228,23 @@ static int send_inflight(struct broker *b, struct session *s, struct publication
     return 0;
 }
 
-bool deliver_queue_has_room(const struct broker *b, const struct session *s, size_t bytes,
-                            bool is_stored)
+struct queue_load deliver_queue_load(const struct session *s, bool is_stored)
 {
-    uint64_t most = b->limits.queued_messages + (is_stored ? b->retained.count : 0);
-    uint64_t most_bytes = b->limits.queued_bytes + (is_stored ? b->retained.bytes : 0);
     struct queue_load load = is_stored ? s->queue.stored : s->queue.live;
     if (s->spill != NULL) {
         const struct queue_load *more = is_stored ? &s->spill->stored : &s->spill->live;
         load.count += more->count;
         load.bytes += more->bytes;
     }
+    return load;
+}
+
+bool deliver_queue_has_room(const struct broker *b, const struct session *s, size_t bytes,
+                            bool is_stored)
+{
+    uint64_t most = b->limits.queued_messages + (is_stored ? b->retained.count : 0);
+    uint64_t most_bytes = b->limits.queued_bytes + (is_stored ? b->retained.bytes : 0);
+    struct queue_load load = deliver_queue_load(s, is_stored);
     return load.count < most && load.bytes + bytes <= most_bytes;
 }
 
@@ -367,13 +373,6 @@ bool deliver_is_ready(const struct broker *b, const struct session *s, uint8_t q
            has_room(b, s, qos, bytes) && waiting_has_room_to_send(b, qos, s->conn->output.bytes);
 }
 
-/* The shard of an earlier run to which the session belonged then has stored the message for it. */
-static bool has_already(const struct session *s, const struct message_taken *taken)
-{
-    unsigned shard = broker_shard_of(session_client_id(s), taken->count);
-    return s->subscriber.is_durable && (taken->shards >> shard & 1) != 0;
-}
-
 bool deliver(struct broker *b, struct publication *p, struct session *s,
              const struct delivery_terms *terms)
 {
@@ -384,8 +383,6 @@ bool deliver(struct broker *b, struct publication *p, struct session *s,
         STAT_ADD(b, messages_expired_total, 1);
         return true;
     }
-    if (p->view.taken.shards != 0 && has_already(s, &p->view.taken))
-        return true;
     bool is_ready = deliver_is_ready(b, s, qos, message_size(&p->view));
     if (is_ready) {
         struct publish_head head = {.qos = 0, .retain = terms->retain};

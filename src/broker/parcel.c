@@ -360,8 +360,10 @@ static void put_pause(struct broker *b, unsigned to, struct broker_conn publishe
 static void receive_message(struct broker *b, unsigned from, struct publication *p)
 {
     const struct group_order *order = b->group_order;
-    uint64_t note;
-    int error = storing_note(b, p, &note);
+    uint64_t note = 0;
+    /* Of what was passed on its publisher does not wait, so it may come after PUBREL. */
+    bool is_waited_for = order == NULL || order->passes <= 1;
+    int error = is_waited_for ? storing_note(b, p, &note) : 0;
     if (error != 0) {
         b->group_order = NULL;
         STAT_ADD(b, dropped_memory_total, 1);

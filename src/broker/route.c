@@ -299,8 +299,17 @@ static bool merge_for_publisher(struct broker *b, struct bytes topic, struct tar
     return any;
 }
 
+/* The shard of an earlier run to which the session belonged then has stored the message for it. */
+static bool has_already(const struct session *s, const struct message_taken *taken)
+{
+    unsigned shard = broker_shard_of(session_client_id(s), taken->count);
+    return s->subscriber.is_durable && (taken->shards >> shard & 1) != 0;
+}
+
 static void deliver_to(struct broker *b, struct publication *p, const struct target *target)
 {
+    if (p->view.taken.shards != 0 && has_already(target->session, &p->view.taken))
+        return;
     struct delivery_terms terms = {
         .qos = target->qos < p->view.qos ? target->qos : p->view.qos,
         .retain = target->retain_as_published && p->view.retain,
@@ -399,7 +408,10 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
     storing_wait_for_shards(b, storing_shards(b, p, &targets), message_size(&p->view));
     *has_receivers = targets.count != 0 || targets.shards != 0;
     deliver_to_all(b, p, &targets);
-    for (uint32_t i = 0; i < targets.group_count; i++)
-        *has_receivers |= share_send(b, p, targets.groups[i], 0);
+    for (uint32_t i = 0; i < targets.group_count; i++) {
+        bool has_it =
+            p->view.taken.shards != 0 && share_has_already(b, targets.groups[i], &p->view.taken);
+        *has_receivers |= has_it || share_send(b, p, targets.groups[i], 0);
+    }
     return 0;
 }

@@ -150,6 +150,19 @@ static enum served serve(struct broker *b, struct publication *p, struct group *
     return offline == SERVED_NOBODY ? result : offline;
 }
 
+/* Which shard was chosen in the earlier run nobody knows: it is one of those with members. If not
+ * all of them have stored their part, the message is sent again: twice is better than never. */
+bool share_has_already(const struct broker *b, const struct group *group,
+                       const struct message_taken *taken)
+{
+    uint64_t own = group_own_count(group).members != 0 ? UINT64_C(1) << b->shard : 0;
+    /* Of another number of shards, what each had is not known any more. */
+    uint64_t needed = taken->count == b->shards    ? group->shards | own
+                      : taken->count >= SHARDS_MAX ? UINT64_MAX
+                                                   : (UINT64_C(1) << taken->count) - 1;
+    return needed != 0 && (needed & ~taken->shards) == 0;
+}
+
 bool share_send(struct broker *b, struct publication *p, struct group *group, unsigned passes)
 {
     uint64_t except = 0;
@@ -213,7 +226,9 @@ static void hand_over(struct broker *b, const struct delivery *delivery)
         return;
     struct publication p;
     publication_of(delivery->message, &p);
-    share_receive(b, &p, delivery->group, 0);
+    /* As if another shard had passed it on: members here go first, in whose queue it is stored by
+     * the same commit that ends this session. */
+    share_receive(b, &p, delivery->group, 1);
     publication_close(&p);
 }
 

@@ -338,7 +338,9 @@ int storing_received(struct broker *b, const struct session *s, uint16_t packet_
 int storing_note(struct broker *b, const struct publication *p, uint64_t *note)
 {
     *note = 0;
-    if (b->storing == NULL || p->view.origin_id == 0)
+    /* Where nothing waits, PUBREL may be stored before this note, which would stay for ever then,
+     * and pass for a later message with the identifier. */
+    if (b->storing == NULL || !b->storing->is_gating || p->view.origin_id == 0)
         return 0;
     if (storing_reserve(b, 1) != 0)
         return SEALMQ_E_NOMEM;

@@ -27,6 +27,16 @@ static bool host_authorize(void *context, const struct broker_subject *subject,
     return true;
 }
 
+static enum broker_verdict host_publish(void *context, const struct broker_publish *in,
+                                        uint64_t ticket, uint8_t *reason)
+{
+    struct server_shard *shard = context;
+    (void)in;
+    (void)reason;
+    shard->server->ticket = ticket;
+    return BROKER_DEFER;
+}
+
 void server_start(struct server *s, const char *path, unsigned shards)
 {
     char why[256];
@@ -39,10 +49,11 @@ void server_start(struct server *s, const char *path, unsigned shards)
     for (unsigned i = 0; i < shards; i++) {
         server_shards[i] = (struct server_shard){s, i};
         struct broker_options options = {
-            .durability = BROKER_DURABLE_FULL,
+            .durability = s->is_lazy ? BROKER_DURABLE_LAZY : BROKER_DURABLE_FULL,
             .host = {.context = &server_shards[i],
                      .authenticate = host_authenticate,
-                     .authorize = host_authorize},
+                     .authorize = host_authorize,
+                     .publish = s->has_service ? host_publish : NULL},
             .limits = s->limits,
             .shard = i,
             .shards = shards,

@@ -27,6 +27,9 @@ struct server {
     struct broker_limits limits;
     struct session_store_loaded loaded;
     unsigned commits; /* that had anything to write */
+    bool is_lazy;
+    bool has_service; /* that defers every message, as `ticket` */
+    uint64_t ticket;
 };
 
 /* Opens the store at `path` and fills `shards` shards from it. */
