@@ -81,7 +81,7 @@ void budgets_settle(struct broker *b)
     budget_set(&in_all->sessions, b->sessions.count);
     budget_set(&in_all->subscriptions, b->subtree.count);
     budget_set(&in_all->queued_messages, STAT_GET(b, queued));
-    uint64_t overhead = STAT_GET(b, queued) * sizeof(struct delivery) +
+    uint64_t overhead = (STAT_GET(b, queued) - in_all->spilled_messages) * sizeof(struct delivery) +
                         STAT_GET(b, inflight) * sizeof(struct inflight_slot);
     if (overhead > in_all->overhead_bytes)
         budget_take(&in_all->waiting_bytes, overhead - in_all->overhead_bytes);

@@ -78,8 +78,9 @@ void pace_see_receiver(struct broker *b, const struct session *s, bool was_sent)
         return;
     }
     uint64_t full = percent(conn->output.bytes, l->output_bytes);
-    uint64_t messages = percent(s->queue.live.count, l->queued_messages);
-    uint64_t bytes = percent(s->queue.live.bytes, l->queued_bytes);
+    struct queue_load load = deliver_queue_load(s, false);
+    uint64_t messages = percent(load.count, l->queued_messages);
+    uint64_t bytes = percent(load.bytes, l->queued_bytes);
     if (!was_sent) {
         full = messages > full ? messages : full;
         full = bytes > full ? bytes : full;

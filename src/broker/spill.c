@@ -37,6 +37,7 @@ void spill_count(struct broker *b, struct session *s, bool is_stored, uint32_t m
     struct queue_load *load = is_stored ? &s->spill->stored : &s->spill->live;
     load->count += messages;
     load->bytes += bytes;
+    b->budgets.spilled_messages += messages;
     STAT_ADD(b, queued, messages);
     STAT_ADD(b, queued_bytes, bytes);
 }
@@ -49,6 +50,7 @@ static void uncount(struct broker *b, struct session *s, bool is_stored, uint32_
     bytes = bytes < load->bytes ? bytes : load->bytes;
     load->count -= messages;
     load->bytes -= bytes;
+    b->budgets.spilled_messages -= messages;
     STAT_SUB(b, queued, messages);
     STAT_SUB(b, queued_bytes, bytes);
 }
