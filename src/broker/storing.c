@@ -450,6 +450,7 @@ void storing_parcel_received(struct broker *b, unsigned from, const struct parce
         return;
     struct inbound *in = &st->inbound[from];
     bool was_all_durable = in->durable == in->newest;
+    ASSERT(word->number > in->newest); /* parcels come in their order */
     in->newest = word->number;
     if (word->wants_word)
         in->wanted = word->number;

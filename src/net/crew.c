@@ -192,6 +192,8 @@ void crew_adopt(struct net_worker *runner, struct net_worker *worker)
     worker->crew.next = before->crew.next;
     before->crew.next = worker;
     crew_needs_run(worker);
+    /* Before anything is delivered past its mailbox: there may be older parcels of ours in it. */
+    worker_drain_mailbox(worker);
 }
 
 /* Gives the first of those who want it, and follow `before`, its loop back. */

@@ -239,6 +239,8 @@ void worker_flush_later(struct net_worker *worker, struct net_connection *c);
 
 /* server.c: keeps a parcel for the end, if anything is stored; else frees it. */
 void server_keep_late(struct net_server *server, unsigned to, struct broker_parcel *parcels);
+/* The same by one who holds late_lock. */
+void server_keep_late_locked(struct net_server *server, unsigned to, struct broker_parcel *parcels);
 /* The end of a worker's turn, in steps: */
 void worker_gather_dirty(struct net_worker *worker);
 void worker_flush(struct net_worker *worker);

@@ -76,16 +76,21 @@ static void on_stored(void *context, unsigned shard)
     (void)!worker_post(worker, &worker->stored);
 }
 
-void server_keep_late(struct net_server *server, unsigned to, struct broker_parcel *parcels)
+void server_keep_late_locked(struct net_server *server, unsigned to, struct broker_parcel *parcels)
 {
     struct net_late *late = server->keeper == NULL ? NULL : malloc(sizeof *late);
     if (late == NULL) {
         broker_parcels_free(parcels);
         return;
     }
-    pthread_mutex_lock(&server->late_lock);
     *late = (struct net_late){server->late, to, parcels};
     server->late = late;
+}
+
+void server_keep_late(struct net_server *server, unsigned to, struct broker_parcel *parcels)
+{
+    pthread_mutex_lock(&server->late_lock);
+    server_keep_late_locked(server, to, parcels);
     pthread_mutex_unlock(&server->late_lock);
 }
 

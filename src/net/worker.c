@@ -340,17 +340,40 @@ void worker_drain_mailbox(struct net_worker *worker)
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
-/* What was posted before the mailbox closed: calls are still made, as promised. */
-static void worker_take_last(struct net_worker *worker, struct mailbox_item *all)
+/* Closes the mailbox, and keeps the parcels that are in it; the rest, in its order. Those who find
+ * it closed keep theirs behind them. */
+static struct mailbox_item *worker_close_mailbox(struct net_worker *worker)
 {
+    struct net_server *server = worker->server;
+    struct mailbox_item *rest = NULL;
+    struct mailbox_item **tail = &rest;
+    pthread_mutex_lock(&server->late_lock);
+    struct mailbox_item *all = mailbox_close(&worker->mailbox);
     while (all != NULL) {
         struct net_item *item = (struct net_item *)all;
         all = all->next;
-        if (item->kind == NET_ITEM_PARCELS)
-            server_keep_late(worker->server, worker->index, parcels_of(item));
-        else if (item->kind == NET_ITEM_STORED)
+        if (item->kind == NET_ITEM_PARCELS) {
+            server_keep_late_locked(server, worker->index, parcels_of(item));
+            continue;
+        }
+        item->item.next = NULL;
+        *tail = &item->item;
+        tail = &item->item.next;
+    }
+    pthread_mutex_unlock(&server->late_lock);
+    return rest;
+}
+
+/* What was posted before the mailbox closed: calls are still made, as promised. */
+static void worker_take_last(struct net_worker *worker)
+{
+    struct mailbox_item *all = worker_close_mailbox(worker);
+    while (all != NULL) {
+        struct net_item *item = (struct net_item *)all;
+        all = all->next;
+        if (item->kind == NET_ITEM_STORED)
             continue; /* see keeper_finish */
-        else if (item->kind != NET_ITEM_CALL || worker->start_error == 0)
+        if (item->kind != NET_ITEM_CALL || worker->start_error == 0)
             worker_take(worker, item);
         else
             free(item);
@@ -398,7 +421,7 @@ static void *worker_main(void *argument)
     worker_rise(worker);
     worker->is_stopping = true;
     worker_destroy_connections(worker);
-    worker_take_last(worker, mailbox_close(&worker->mailbox));
+    worker_take_last(worker);
     if (error == 0 && app->worker_stop != NULL)
         app->worker_stop(worker->app_context);
     worker_close_handles(worker);
@@ -456,7 +479,7 @@ int worker_start(struct net_worker *worker)
     if (e != 0) {
         worker->is_stopping = true;
         worker->start_error = e; /* so that nothing is called */
-        worker_take_last(worker, mailbox_close(&worker->mailbox));
+        worker_take_last(worker);
         worker_close_handles(worker);
         uv_run(&worker->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&worker->loop);
