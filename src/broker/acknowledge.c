@@ -59,7 +59,7 @@ static void answer(struct broker *b, struct conn *conn, uint8_t qos, uint16_t pa
 void acknowledge(struct broker *b, struct conn *conn, uint8_t qos, uint16_t packet_id,
                  uint8_t reason)
 {
-    if (conn->tickets.count == 0) {
+    if (tickets_count(conn->tickets) == 0) {
         answer(b, conn, qos, packet_id, reason);
         return;
     }
@@ -70,13 +70,13 @@ void acknowledge(struct broker *b, struct conn *conn, uint8_t qos, uint16_t pack
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_TELL);
         return;
     }
-    (void)tickets_complete(&conn->tickets, number, reason);
+    (void)tickets_complete(conn->tickets, number, reason);
 }
 
 void acknowledge_done(struct broker *b, struct conn *conn)
 {
     struct ticket ticket;
-    while (conn->state == CONN_CONNECTED && tickets_take_done(&conn->tickets, &ticket))
+    while (conn->state == CONN_CONNECTED && tickets_take_done(conn->tickets, &ticket))
         answer(b, conn, ticket.qos, ticket.packet_id, ticket.reason);
     conn_unblock(b, conn);
 }
@@ -88,7 +88,7 @@ void broker_acknowledge(struct broker *b, struct broker_conn conn_name, uint64_t
     if (conn == NULL || conn->state != CONN_CONNECTED)
         return;
     broker_enter(b, 0);
-    if (tickets_complete(&conn->tickets, ticket, reason))
+    if (tickets_complete(conn->tickets, ticket, reason))
         acknowledge_done(b, conn);
     broker_leave(b);
 }

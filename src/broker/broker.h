@@ -209,8 +209,8 @@ void broker_free(struct broker *broker);
 /* The shard that owns a client id. Same answer on every shard and in every run. */
 unsigned broker_shard_of(struct bytes client_id, unsigned shards);
 
-/* A new connection. `host_data` comes back from broker_conn_data; `peer` is copied.
- * SEALMQ_E_LIMIT: close it. */
+/* A new connection. `host_data` comes back from broker_conn_data; `peer` is borrowed until
+ * broker_closed. SEALMQ_E_LIMIT: close it. */
 SEALMQ_MUST_CHECK int broker_open(struct broker *broker, void *host_data, const char *peer,
                                   uint64_t now_ms, struct broker_conn *out);
 void *broker_conn_data(struct broker *broker, struct broker_conn conn);

@@ -70,19 +70,20 @@ struct conn {
     uint64_t taken_ms; /* when it last took something that it was slow to take */
     uint64_t paused_until_ms;
     uint64_t bytes_paid_us, messages_paid_us; /* see pace.c */
-    struct tickets tickets;                   /* PUBLISH packets that are not acknowledged */
+    struct tickets *tickets;                  /* PUBLISH packets that are not acknowledged */
     struct bytes *topic_aliases; /* limits.topic_aliases of them, or NULL; owned copies */
     uint32_t alias_bytes;        /* of these copies */
+    uint32_t packet_bytes;       /* largest packet the client takes */
     struct auth *auth;           /* NULL: CONNECT named no authentication method */
     struct aliases *aliases;     /* towards the client; NULL: none yet */
-    struct buf connect;          /* the CONNECT packet while it is authenticated */
+    struct buf *connect;         /* the CONNECT packet while it is authenticated; or NULL */
     struct gates *gates;         /* NULL: nothing is held */
     struct conn *gated_next, *gated_previous; /* when it is not */
     uint64_t gate_epoch;                      /* what its next answer has to wait for */
     const char *end_words;
-    uint32_t packet_bytes; /* largest packet the client takes */
-    uint16_t unacked;      /* QoS 1 and 2 PUBLISH packets from the client, on this connection */
-    uint16_t window;       /* the same towards the client, at most */
+    const char *peer; /* the host's */
+    uint16_t unacked; /* QoS 1 and 2 PUBLISH packets from the client, on this connection */
+    uint16_t window;  /* the same towards the client, at most */
     uint16_t keep_alive_s;
     uint16_t aliases_most; /* towards the client; 0: none */
     enum mqtt_version version;
@@ -94,7 +95,6 @@ struct conn {
     bool is_announced;   /* to the host, as connected */
     bool no_problem_info;
     bool is_over_limit; /* of connections: to be refused */
-    char peer[];
 };
 
 /* A QoS 2 message from the client that an earlier run has taken, on some of its shards at least. */
@@ -317,6 +317,7 @@ uint32_t packet_bytes_max(const struct broker *b, enum broker_role role);
 
 /* connect.c */
 void connect_input(struct broker *b, struct conn *conn, struct bytes bytes);
+void connect_forget_packet(struct conn *conn);
 /* Refuses a client that is not let in yet. */
 void connect_refuse(struct broker *b, struct conn *conn, uint8_t reason, const char *words);
 /* What the host is shown of a client that is being authenticated; borrows from the connection. */

@@ -5,6 +5,8 @@
  * session is resumed or made, and the CONNACK says what both sides have agreed on. */
 #include "broker/broker_int.h"
 
+#include <stdlib.h>
+
 /* What a CONNECT asks for and what becomes of it, while it is worked on. */
 struct connecting {
     struct mqtt_connect connect;
@@ -196,14 +198,15 @@ static void reread(struct conn *conn, struct connecting *c)
     struct mqtt_packet packet;
     uint8_t reason;
     size_t size = 0;
-    int error = mqtt_frame(buf_bytes(&conn->connect), &size);
+    int error = mqtt_frame(buf_bytes(conn->connect), &size);
     if (error == 0)
-        error = mqtt_decode(bytes_of(conn->connect.p, size), conn->version, true, &packet, &reason);
+        error =
+            mqtt_decode(bytes_of(conn->connect->p, size), conn->version, true, &packet, &reason);
     ASSERT(error == 0 && packet.type == MQTT_CONNECT);
     c->connect = packet.connect;
     c->client_id = c->connect.client_id;
     if (c->client_id.n == 0) {
-        c->client_id = bytes_of(conn->connect.p + size, conn->connect.n - size);
+        c->client_id = bytes_of(conn->connect->p + size, conn->connect->n - size);
         c->is_assigned = true;
     }
 }
@@ -230,6 +233,25 @@ void connect_refuse(struct broker *b, struct conn *conn, uint8_t reason, const c
     refuse(b, conn, reason, words);
 }
 
+/* For after the authentication. An assigned id stands behind the packet. */
+static int keep_packet(struct conn *conn, struct bytes packet, struct bytes assigned_id)
+{
+    conn->connect = calloc(1, sizeof *conn->connect);
+    if (conn->connect == NULL)
+        return SEALMQ_E_NOMEM;
+    buf_append_bytes(conn->connect, packet);
+    buf_append_bytes(conn->connect, assigned_id);
+    return buf_status(conn->connect);
+}
+
+void connect_forget_packet(struct conn *conn)
+{
+    if (conn->connect != NULL)
+        buf_wipe(conn->connect);
+    free(conn->connect);
+    conn->connect = NULL;
+}
+
 void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
 {
     struct mqtt_packet packet;
@@ -248,11 +270,7 @@ void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
     read_wishes(b, conn, &c);
     if (!check_client_id(b, conn, &c) || !check_will(b, conn, &c.connect))
         return;
-    buf_append_bytes(&conn->connect, bytes);
-    /* An assigned id stands behind the packet. */
-    if (c.is_assigned)
-        buf_append_bytes(&conn->connect, c.client_id);
-    if (buf_status(&conn->connect) != 0) {
+    if (keep_packet(conn, bytes, c.is_assigned ? c.client_id : (struct bytes){0}) != 0) {
         refuse(b, conn, MQTT_REASON_SERVER_BUSY, NULL);
         return;
     }
@@ -489,7 +507,7 @@ void broker_authenticated(struct broker *b, struct broker_conn conn_name,
         else
             let_in(b, conn, &c, grant);
     }
-    buf_wipe(&conn->connect);
+    connect_forget_packet(conn);
     conn_unblock(b, conn);
     broker_leave(b);
 }

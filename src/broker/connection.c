@@ -49,8 +49,7 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
     int error = reserve_slot(b);
     if (error != 0)
         return error;
-    size_t peer_n = strlen(peer);
-    struct conn *conn = calloc(1, sizeof *conn + peer_n + 1);
+    struct conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL)
         return SEALMQ_E_NOMEM;
     error = timers_reserve(&b->timers);
@@ -68,11 +67,10 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
     conn->host_data = host_data;
     conn->is_over_limit = is_over_limit;
     conn->version = MQTT_V311;
-    conn->tickets.first = 1;
     conn->packet_bytes = MQTT_REMAINING_LENGTH_MAX + MQTT_FIXED_HEADER_MAX;
     conn->timer.kind = TIMER_CONNECTION;
     timer_set(&b->timers, &conn->timer, b->now_ms + b->limits.connect_timeout_ms);
-    memcpy(conn->peer, peer, peer_n + 1);
+    conn->peer = peer;
     STAT_ADD(b, connections, 1);
     STAT_ADD(b, connections_total, 1);
     *out = conn->name;
@@ -269,7 +267,7 @@ static void unlist_ending(struct broker *b, struct conn *conn)
 static void forget_deferred(struct broker *b, struct conn *conn)
 {
     struct ticket ticket;
-    while (tickets_take(&conn->tickets, &ticket)) {
+    while (tickets_take(conn->tickets, &ticket)) {
         if (ticket.qos == 2 && packet_ids_remove(&conn->session->received, ticket.packet_id))
             (void)!storing_received(b, conn->session, ticket.packet_id, true);
     }
@@ -289,7 +287,7 @@ void conn_detach(struct broker *b, struct conn *conn)
 {
     ASSERT(conn->state == CONN_ENDING);
     unlist_ending(b, conn);
-    buf_wipe(&conn->connect);
+    connect_forget_packet(conn);
     struct session *s = conn->session;
     if (s == NULL)
         return;
@@ -318,11 +316,11 @@ static void conn_free(struct broker *b, struct conn *conn)
     timer_clear(&b->timers, &conn->timer);
     timers_release(&b->timers);
     output_close(&b->pool, &conn->output);
-    tickets_close(&conn->tickets);
+    tickets_free(conn->tickets);
     free_aliases(b, conn);
     aliases_free(conn->aliases);
     auth_free(conn);
-    buf_wipe(&conn->connect);
+    connect_forget_packet(conn);
     struct conn_slot *slot = &b->slots[conn->name.index];
     slot->conn = NULL;
     slot->next_free = b->free_slot;

@@ -15,7 +15,7 @@ bool conn_is_open_for_input(const struct broker *b, const struct conn *conn)
     /* While the server is full, answers go only to those who take them. */
     if (conn->output.bytes != 0 && !waiting_has_room_to_send(b, 1, 0))
         return false;
-    return conn->tickets.count < most && !storing_is_full(b) &&
+    return tickets_count(conn->tickets) < most && !storing_is_full(b) &&
            conn->output.bytes < b->limits.output_bytes + OUTPUT_ALLOWANCE;
 }
 

@@ -235,7 +235,7 @@ static void offer(struct broker *b, struct conn *conn, const struct mqtt_publish
         return;
     if (verdict == BROKER_ROUTE)
         reason = route(b, conn, publish, topic, taken);
-    if (conn->state == CONN_CONNECTED && tickets_complete(&conn->tickets, ticket, reason))
+    if (conn->state == CONN_CONNECTED && tickets_complete(conn->tickets, ticket, reason))
         acknowledge_done(b, conn);
 }
 

@@ -4,10 +4,11 @@
 
 #define TICKETS_MIN 8
 
-void tickets_close(struct tickets *tickets)
+void tickets_free(struct tickets *tickets)
 {
-    free(tickets->ring);
-    *tickets = (struct tickets){0};
+    if (tickets != NULL)
+        free(tickets->ring);
+    free(tickets);
 }
 
 static int tickets_grow(struct tickets *tickets)
@@ -27,8 +28,15 @@ static int tickets_grow(struct tickets *tickets)
     return 0;
 }
 
-int tickets_open(struct tickets *tickets, uint8_t qos, uint16_t packet_id, uint64_t *number)
+int tickets_open(struct tickets **made, uint8_t qos, uint16_t packet_id, uint64_t *number)
 {
+    if (*made == NULL) {
+        *made = calloc(1, sizeof **made);
+        if (*made == NULL)
+            return SEALMQ_E_NOMEM;
+        (*made)->first = 1;
+    }
+    struct tickets *tickets = *made;
     if (tickets->count == tickets->size) {
         int error = tickets_grow(tickets);
         if (error != 0)
@@ -43,7 +51,7 @@ int tickets_open(struct tickets *tickets, uint8_t qos, uint16_t packet_id, uint6
 
 bool tickets_complete(struct tickets *tickets, uint64_t number, uint8_t reason)
 {
-    if (number < tickets->first || number - tickets->first >= tickets->count)
+    if (tickets == NULL || number < tickets->first || number - tickets->first >= tickets->count)
         return false;
     uint32_t index = (uint32_t)(number - tickets->first);
     struct ticket *ticket = &tickets->ring[(tickets->head + index) & (tickets->size - 1)];
@@ -56,7 +64,7 @@ bool tickets_complete(struct tickets *tickets, uint64_t number, uint8_t reason)
 
 bool tickets_take(struct tickets *tickets, struct ticket *out)
 {
-    if (tickets->count == 0)
+    if (tickets_count(tickets) == 0)
         return false;
     *out = tickets->ring[tickets->head];
     tickets->head = (tickets->head + 1) & (tickets->size - 1);
@@ -67,7 +75,7 @@ bool tickets_take(struct tickets *tickets, struct ticket *out)
 
 bool tickets_take_done(struct tickets *tickets, struct ticket *out)
 {
-    if (tickets->count == 0 || !tickets->ring[tickets->head].is_done)
+    if (tickets_count(tickets) == 0 || !tickets->ring[tickets->head].is_done)
         return false;
     return tickets_take(tickets, out);
 }

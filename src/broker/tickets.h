@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ticket {
@@ -16,6 +17,8 @@ struct ticket {
     bool is_done;
 };
 
+/* Made with the first ticket, and stays; most connections never have one. All functions take NULL
+ * for none. */
 struct tickets {
     struct ticket *ring;
     uint32_t size; /* 0 or a power of two */
@@ -24,9 +27,13 @@ struct tickets {
     uint64_t first; /* the number of the oldest */
 };
 
-void tickets_close(struct tickets *tickets);
+static inline uint32_t tickets_count(const struct tickets *tickets)
+{
+    return tickets == NULL ? 0 : tickets->count;
+}
+void tickets_free(struct tickets *tickets);
 /* SEALMQ_E_NOMEM */
-SEALMQ_MUST_CHECK int tickets_open(struct tickets *tickets, uint8_t qos, uint16_t packet_id,
+SEALMQ_MUST_CHECK int tickets_open(struct tickets **tickets, uint8_t qos, uint16_t packet_id,
                                    uint64_t *number);
 /* False when the number is not open (never was, or is done already). */
 bool tickets_complete(struct tickets *tickets, uint64_t number, uint8_t reason);

@@ -124,7 +124,7 @@ void connection_watch(struct net_connection *c)
         events |= UV_WRITABLE;
     if (events == c->events)
         return;
-    c->events = events;
+    c->events = (uint8_t)events;
     if (events == 0)
         uv_poll_stop(&c->poll);
     else if (uv_poll_start(&c->poll, events, on_socket) != 0)

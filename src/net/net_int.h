@@ -70,11 +70,13 @@ struct net_connection {
     struct broker_conn name; /* when is_open */
     struct buf rest;         /* read, but not taken by the shard yet; no memory when empty */
     uint64_t deadline_ms;    /* in HANDSHAKE and ENDING */
-    size_t discarded_bytes;  /* in ENDING */
-    size_t handshake_bytes;  /* in HANDSHAKE: what this one has of the server's */
+    union {
+        size_t discarded_bytes; /* in ENDING; 0 before */
+        size_t handshake_bytes; /* in HANDSHAKE: what this one has of the server's; 0 after */
+    };
     int fd;
-    int events; /* that the loop watches for */
-    enum net_phase phase;
+    uint8_t events;            /* that the loop watches for */
+    uint8_t phase;             /* an enum net_phase */
     bool is_open;              /* in the shard */
     bool is_flushing;          /* in the worker's flush list */
     bool is_closed;            /* and free when it leaves that list */
