@@ -78,8 +78,7 @@ struct conn {
     struct aliases *aliases;     /* towards the client; NULL: none yet */
     struct buf *connect;         /* the CONNECT packet while it is authenticated; or NULL */
     struct gates *gates;         /* NULL: nothing is held */
-    struct conn *gated_next, *gated_previous; /* when it is not */
-    uint64_t gate_epoch;                      /* what its next answer has to wait for */
+    uint64_t gate_epoch;         /* what its next answer has to wait for */
     const char *end_words;
     const char *peer; /* the host's */
     uint16_t unacked; /* QoS 1 and 2 PUBLISH packets from the client, on this connection */
@@ -95,6 +94,7 @@ struct conn {
     bool is_announced;   /* to the host, as connected */
     bool no_problem_info;
     bool is_over_limit; /* of connections: to be refused */
+    uint32_t gated_at;  /* place in the list of those with gates */
 };
 
 /* A QoS 2 message from the client that an earlier run has taken, on some of its shards at least. */

@@ -38,21 +38,35 @@ void storing_close(struct broker *b)
     if (b->storing == NULL)
         return;
     broker_journal_close(&b->storing->open);
+    free(b->storing->gated);
     free(b->storing);
     b->storing = NULL;
 }
 
 /* ---- gates ---- */
 
+/* Lists a connection that has its first gate. */
+static int list_gated(struct storing *st, struct conn *conn)
+{
+    if (st->gated_count == st->gated_capacity) {
+        uint32_t capacity = st->gated_capacity == 0 ? 16 : st->gated_capacity * 2;
+        struct conn **list = realloc(st->gated, capacity * sizeof(struct conn *));
+        if (list == NULL)
+            return SEALMQ_E_NOMEM;
+        st->gated = list;
+        st->gated_capacity = capacity;
+    }
+    st->gated[st->gated_count] = conn;
+    conn->gated_at = st->gated_count++;
+    return 0;
+}
+
+/* The last of the list takes its place. */
 static void unlist_gated(struct storing *st, struct conn *conn)
 {
-    if (conn->gated_previous != NULL)
-        conn->gated_previous->gated_next = conn->gated_next;
-    else
-        st->gated = conn->gated_next;
-    if (conn->gated_next != NULL)
-        conn->gated_next->gated_previous = conn->gated_previous;
-    conn->gated_next = conn->gated_previous = NULL;
+    struct conn *last = st->gated[--st->gated_count];
+    st->gated[conn->gated_at] = last;
+    last->gated_at = conn->gated_at;
 }
 
 void storing_touch(struct broker *b, struct conn *conn)
@@ -84,17 +98,17 @@ bool storing_hold(struct broker *b, struct conn *conn)
     if (st == NULL || !st->is_gating || conn->gate_epoch <= st->epochs.completed)
         return true;
     bool is_listed = conn->gates != NULL;
-    if (gates_add(&conn->gates, conn->gate_epoch, conn->output.bytes) != 0) {
+    int error = gates_add(&conn->gates, conn->gate_epoch, conn->output.bytes);
+    if (error == 0 && !is_listed) {
+        error = list_gated(st, conn);
+        if (error != 0) {
+            free(conn->gates);
+            conn->gates = NULL;
+        }
+    }
+    if (error != 0)
         conn_end(b, conn, MQTT_REASON_SERVER_BUSY, "out of memory", CONN_SILENT);
-        return false;
-    }
-    if (!is_listed) {
-        conn->gated_next = st->gated;
-        if (st->gated != NULL)
-            st->gated->gated_previous = conn;
-        st->gated = conn;
-    }
-    return true;
+    return error == 0;
 }
 
 void storing_wait_for_all(struct broker *b, struct conn *conn)
@@ -119,9 +133,9 @@ static void open_gates(struct broker *b)
     bool was_full = storing_is_full(b);
     if (!epochs_complete(&st->epochs, st->stored, st->confirmed))
         return;
-    struct conn *next;
-    for (struct conn *conn = st->gated; conn != NULL; conn = next) {
-        next = conn->gated_next;
+    /* Backwards, since those that leave are replaced from behind. */
+    for (uint32_t i = st->gated_count; i > 0; i--) {
+        struct conn *conn = st->gated[i - 1];
         if (!gates_open(&conn->gates, st->epochs.completed))
             continue;
         conn_mark_dirty(b, conn);

@@ -29,7 +29,8 @@ struct storing {
     struct epochs epochs;
     struct inbound inbound[EPOCHS_SHARDS_MAX];
     uint64_t confirmed[EPOCHS_SHARDS_MAX]; /* our parcels, by the shard that has stored them */
-    struct conn *gated;                    /* connections with gates */
+    struct conn **gated;                   /* connections with gates */
+    uint32_t gated_count, gated_capacity;
 };
 
 #endif
