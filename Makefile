@@ -9,7 +9,7 @@ BUILD        := build/$(PRESET)
 C_FILES       = $(shell find include src test bench -name '*.[ch]' 2>/dev/null)
 
 .PHONY: all build-all test check check-format check-warnings check-tidy check-cppcheck \
-        check-layers check-asan check-tsan format coverage fuzz sim bench soak install clean help
+        check-layers check-asan check-tsan format coverage fuzz sim bench soak churn install clean help
 
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) --target product
@@ -88,11 +88,20 @@ bench: all
 soak:
 	@$(MAKE) --no-print-directory sim SEEDS=$${SOAK_SEEDS:-50000} FIRST_SEED=$$(date +%s)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$${SOAK_FUZZ_SECONDS:-900}
+	@$(MAKE) --no-print-directory churn
 	@for round in $$(seq $${SOAK_ROUNDS:-10}); do \
 	    echo "soak: round $$round"; \
 	    export SEALMQ_KILL_ROUNDS=$${SEALMQ_KILL_ROUNDS:-200} SEALMQ_CRASH_SEEDS=$${SEALMQ_CRASH_SEEDS:-150}; \
 	    $(MAKE) --no-print-directory test PRESET=asan || exit 1; \
 	    $(MAKE) --no-print-directory test PRESET=tsan || exit 1; done
+
+# 10,000 clients come and go for ten minutes, then fewer under the thread sanitizer.
+churn: build-all
+	@test/soak/churn $(BUILD)/src/cli/sealmq --seconds $${CHURN_SECONDS:-600} --stay 10
+	@$(MAKE) --no-print-directory build-all PRESET=tsan
+	@SEALMQ_TEST_PATIENCE=4 TSAN_OPTIONS=suppressions=$(CURDIR)/test/lib/tsan.supp \
+	    setarch --addr-no-randomize test/soak/churn build/tsan/src/cli/sealmq \
+	    --seconds $${CHURN_SECONDS:-300} --connections 300
 
 install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)
@@ -111,6 +120,7 @@ help:
 	@echo "make sim         SEEDS=$(SEEDS) simulated clusters from FIRST_SEED=$(FIRST_SEED)"
 	@echo "make bench       measurements beside Mosquitto: ROWS='pairs-*,latency-*', QUICK=1"
 	@echo "make soak        hours: many seeds, long fuzzing, tests over and over"
+	@echo "make churn       part of it: clients come and go for 15 minutes, and nothing is left of them"
 	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
 	@echo "make clean       removes build/"
 	@echo "PRESET is one of dev, release, gcc, clang, asan, tsan, fuzz, coverage; all under build/."
