@@ -3,8 +3,10 @@
  */
 #include "cli/cli.h"
 
+#include "base/text.h"
 #include "crypto/password.h"
 #include "crypto/random.h"
+#include "crypto/scram.h"
 #include "net/passwords.h"
 #include "store/file.h"
 
@@ -25,13 +27,18 @@
 
 static void print_help(void)
 {
-    puts("usage: sealmq passwd FILE USER [-b PASSWORD] [-D]\n"
+    puts("usage: sealmq passwd FILE USER [-b PASSWORD] [--scram [--iterations N]] [-D]\n"
          "\n"
          "Adds a user to a password file, or changes the password. The file is made when it is\n"
          "not there. The password is asked for on a terminal, or read as the first line of\n"
          "standard input. A running server takes the change on SIGHUP.\n"
          "\n"
          "  -b, --password PASSWORD  take it from here (others may see it in the process list)\n"
+         "      --scram              make a line for SCRAM-SHA-256: the user can log in without\n"
+         "                           sending the password, and with it as well. The password has\n"
+         "                           to be printable ASCII\n"
+         "      --iterations N       what guessing costs, and what a log-in costs the client:\n"
+         "                           4096 to 2000000 (default: 100000)\n"
          "  -D, --delete             remove the user; exit status 1 when there is none\n"
          "      --help               this");
 }
@@ -145,29 +152,65 @@ static bool copy_others(struct bytes text, struct bytes user, struct buf *out)
     return was_there;
 }
 
-static int append_user(struct buf *out, struct bytes user, struct bytes password)
+/* What is to be written of a user. */
+struct entry {
+    struct bytes user;
+    struct buf password;
+    bool is_scram;
+    uint32_t iterations;
+};
+
+/* The line that makes users who are not there look like those who are, if the file has none yet. */
+static void append_secret(struct buf *out)
+{
+    uint8_t secret[SCRAM_SECRET_SIZE];
+    random_bytes(secret, sizeof(secret));
+    buf_append_cstr(out, PASSWORDS_SECRET_PREFIX);
+    base64_append(out, bytes_of(secret, sizeof(secret)));
+    buf_append_u8(out, '\n');
+}
+
+static int append_scram(struct buf *out, const struct entry *entry)
+{
+    uint8_t salt[SCRAM_SALT_SIZE];
+    struct scram_verifier verifier;
+    random_bytes(salt, sizeof(salt));
+    int e = scram_verifier_make(buf_bytes(&entry->password), bytes_of(salt, sizeof(salt)),
+                                entry->iterations, &verifier);
+    if (e == 0)
+        scram_verifier_append(&verifier, out);
+    return e;
+}
+
+static int append_argon2(struct buf *out, const struct entry *entry)
 {
     uint8_t salt[PASSWORD_SALT_SIZE];
     char hash[PASSWORD_HASH_MAX];
     random_bytes(salt, sizeof(salt));
-    int e = password_hash(password, salt, hash);
-    if (e != 0)
-        return e;
-    buf_append_bytes(out, user);
-    buf_append_u8(out, ':');
-    buf_append_cstr(out, hash);
-    buf_append_u8(out, '\n');
-    return buf_status(out);
+    int e = password_hash(buf_bytes(&entry->password), salt, hash);
+    if (e == 0)
+        buf_append_cstr(out, hash);
+    return e;
 }
 
-/* `password` NULL: remove. */
-static int change_file(const char *path, struct bytes user, const struct buf *password)
+static int append_user(struct buf *out, const struct entry *entry)
 {
+    buf_append_bytes(out, entry->user);
+    buf_append_u8(out, ':');
+    int e = entry->is_scram ? append_scram(out, entry) : append_argon2(out, entry);
+    buf_append_u8(out, '\n');
+    return e == 0 ? buf_status(out) : e;
+}
+
+/* Without a password: remove. */
+static int change_file(const char *path, const struct entry *entry)
+{
+    const bool is_delete = entry->password.n == 0;
     char why[512] = "";
     struct buf before = {0}, after = {0};
     struct passwords *table = NULL;
     int status = 0;
-    if (password == NULL && access(path, F_OK) != 0)
+    if (is_delete && access(path, F_OK) != 0)
         return cli_fail(ME, EX_NOINPUT, "%s: %s", path, strerror(errno));
     int lock = open_locked(path);
     if (lock < 0)
@@ -181,12 +224,15 @@ static int change_file(const char *path, struct bytes user, const struct buf *pa
         status = cli_fail(ME, cli_status_of(e), "%s", why[0] != '\0' ? why : sealmq_error_text(e));
         goto done;
     }
-    bool was_there = copy_others(buf_bytes(&before), user, &after);
-    if (password == NULL && !was_there) {
-        status = cli_fail(ME, CLI_NO, "%s: there is no user %.*s", path, (int)user.n, user.p);
+    if (entry->is_scram && !passwords_has_secret(table))
+        append_secret(&after);
+    bool was_there = copy_others(buf_bytes(&before), entry->user, &after);
+    if (is_delete && !was_there) {
+        status = cli_fail(ME, CLI_NO, "%s: there is no user %.*s", path, (int)entry->user.n,
+                          entry->user.p);
         goto done;
     }
-    e = password != NULL ? append_user(&after, user, buf_bytes(password)) : buf_status(&after);
+    e = is_delete ? buf_status(&after) : append_user(&after, entry);
     if (e == 0)
         e = file_write(path, buf_bytes(&after), 0600, false, why, sizeof(why));
     if (e != 0)
@@ -200,15 +246,53 @@ done:
     return status;
 }
 
+/* What SASLprep, which clients may do to a password or not, leaves as it is. */
+static bool is_printable_ascii(struct bytes text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] < ' ' || text.p[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+/* From the option, a terminal or standard input. */
+static int take_password(const char *given, struct entry *entry)
+{
+    int status = 0;
+    if (given != NULL)
+        buf_append_cstr(&entry->password, given);
+    else
+        status = ask_password(&entry->password);
+    if (status == 0 && (buf_status(&entry->password) != 0 || entry->password.n == 0))
+        status = cli_usage(ME, "the password is empty or too long");
+    if (status == 0 && entry->is_scram && !is_printable_ascii(buf_bytes(&entry->password)))
+        status = cli_usage(ME, "with --scram a password is printable ASCII: clients would make "
+                               "different things of other characters");
+    return status;
+}
+
+static int check_iterations(const char *text, uint32_t *out)
+{
+    uint64_t count;
+    if (u64_parse(bytes_str(text), &count) != 0 || count < SCRAM_ITERATIONS_MIN ||
+        count > SCRAM_ITERATIONS_MAX)
+        return cli_usage(ME, "--iterations takes a number from %d to %d", SCRAM_ITERATIONS_MIN,
+                         SCRAM_ITERATIONS_MAX);
+    *out = (uint32_t)count;
+    return 0;
+}
+
 int cli_passwd(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"password", required_argument, NULL, 'b'},
-        {"delete", no_argument, NULL, 'D'},
-        {"help", no_argument, NULL, 'H'},
-        {NULL, 0, NULL, 0},
+        {"password", required_argument, NULL, 'b'}, {"delete", no_argument, NULL, 'D'},
+        {"scram", no_argument, NULL, 'S'},          {"iterations", required_argument, NULL, 'I'},
+        {"help", no_argument, NULL, 'H'},           {NULL, 0, NULL, 0},
     };
-    const char *given = NULL;
+    const char *given = NULL, *iterations = NULL;
+    struct entry entry = {.password = {.limit = PASSWORD_BYTES_MAX},
+                          .iterations = SCRAM_ITERATIONS_DEFAULT};
     bool is_delete = false;
     int option;
     opterr = 0;
@@ -220,6 +304,12 @@ int cli_passwd(int argc, char **argv)
         case 'D':
             is_delete = true;
             break;
+        case 'S':
+            entry.is_scram = true;
+            break;
+        case 'I':
+            iterations = optarg;
+            break;
         case 'H':
             print_help();
             return 0;
@@ -229,28 +319,22 @@ int cli_passwd(int argc, char **argv)
     }
     if (argc - optind != 2)
         return cli_usage(ME, argc - optind < 2 ? "give a FILE and a USER" : "too many arguments");
-    if (is_delete && given != NULL)
-        return cli_usage(ME, "-b and -D exclude each other");
-    struct bytes user = bytes_str(argv[optind + 1]);
-    if (!passwords_name_is_valid(user))
+    if (is_delete && (given != NULL || entry.is_scram))
+        return cli_usage(ME, "%s and -D exclude each other", given != NULL ? "-b" : "--scram");
+    if (iterations != NULL && !entry.is_scram)
+        return cli_usage(ME, "--iterations goes with --scram");
+    if (iterations != NULL && check_iterations(iterations, &entry.iterations) != 0)
+        return CLI_USAGE;
+    entry.user = bytes_str(argv[optind + 1]);
+    if (!passwords_name_is_valid(entry.user))
         return cli_usage(ME, "not a user name: 1 to %d bytes of UTF-8, no colon, no # in front",
                          PASSWORDS_NAME_MAX);
     char path[PATH_SIZE];
     if (resolve(argv[optind], path) != 0)
         return cli_usage(ME, "the path is too long");
-    if (is_delete)
-        return change_file(path, user, NULL);
-
-    struct buf password = {.limit = PASSWORD_BYTES_MAX};
-    int status = 0;
-    if (given != NULL)
-        buf_append_cstr(&password, given);
-    else
-        status = ask_password(&password);
-    if (status == 0 && (buf_status(&password) != 0 || password.n == 0))
-        status = cli_usage(ME, "the password is empty or too long");
+    int status = is_delete ? 0 : take_password(given, &entry);
     if (status == 0)
-        status = change_file(path, user, &password);
-    buf_wipe(&password);
+        status = change_file(path, &entry);
+    buf_wipe(&entry.password);
     return status;
 }

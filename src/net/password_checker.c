@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 #include "crypto/password.h"
-#include "crypto/random.h"
+#include "crypto/seal.h"
 
 #include <stdlib.h>
 
@@ -19,36 +19,30 @@ struct check {
     uv_work_t work;
     struct password_checker *checker;
     struct passwords *passwords;
-    const char *hash; /* the table's, or the decoy */
+    const char *hash; /* the table's, or a decoy; NULL: the table is empty */
     bool is_known;
     struct broker_conn conn;
     struct buf name, password;
     int result;
 };
 
-/* What the password of an unknown user is compared with, so that the time does not tell who is
- * known. Made once, with the costs of all new hashes. */
-static char decoy_hash[PASSWORD_HASH_MAX];
-
-static void make_decoy(void)
+static int verify(const char *hash, struct bytes password)
 {
-    uint8_t salt[PASSWORD_SALT_SIZE], password[16];
-    random_bytes(salt, sizeof(salt));
-    random_bytes(password, sizeof(password));
-    if (password_hash(bytes_of(password, sizeof(password)), salt, decoy_hash) != 0)
-        decoy_hash[0] = '\0'; /* out of memory: then the time tells, and nothing else goes wrong */
+    struct scram_verifier verifier;
+    if (!bytes_starts_with(bytes_str(hash), BYTES_LIT(SCRAM_PREFIX)))
+        return password_verify(hash, password);
+    int e = scram_verifier_parse(bytes_str(hash), &verifier);
+    if (e == 0)
+        e = scram_verifier_check(&verifier, password);
+    secret_wipe(&verifier, sizeof verifier);
+    return e;
 }
 
 static void check_run(uv_work_t *work)
 {
-    static uv_once_t decoy_once = UV_ONCE_INIT;
     struct check *check = work->data;
-    const char *hash = check->hash;
-    if (!check->is_known) {
-        uv_once(&decoy_once, make_decoy);
-        hash = decoy_hash;
-    }
-    check->result = password_verify(hash, buf_bytes(&check->password));
+    check->result =
+        check->hash == NULL ? SEALMQ_E_DENIED : verify(check->hash, buf_bytes(&check->password));
     buf_wipe(&check->password);
 }
 
@@ -102,6 +96,8 @@ int password_checker_check(struct password_checker *checker, struct passwords *p
     check->passwords = passwords_ref(passwords);
     check->hash = passwords_find(passwords, name);
     check->is_known = check->hash != NULL;
+    if (!check->is_known)
+        check->hash = passwords_decoy(passwords, name);
     check->conn = conn;
     buf_append_bytes(&check->name, name);
     buf_append_bytes(&check->password, password);

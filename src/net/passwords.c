@@ -2,7 +2,10 @@
 #include "net/passwords.h"
 
 #include "base/text.h"
+#include "crypto/hash.h"
 #include "crypto/password.h"
+#include "crypto/random.h"
+#include "crypto/seal.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,15 +18,41 @@
 struct passwords_user {
     UT_hash_handle hh;
     unsigned line;
-    char hash[PASSWORD_HASH_MAX];
+    const char *hash; /* behind the name */
     size_t name_size;
     uint8_t name[]; /* name_size bytes */
+};
+
+/* Users by number, in the order of their lines. */
+struct passwords_row {
+    const struct passwords_user **users;
+    size_t count, capacity;
 };
 
 struct passwords {
     atomic_uint references;
     struct passwords_user *users;
+    struct passwords_row all, with_scram;
+    bool has_secret;
+    uint8_t secret[SCRAM_SECRET_SIZE]; /* when has_secret; else the process's */
 };
+
+/* For files without a secret: what it decides changes with a restart, and nothing else. */
+static uint8_t process_secret[SCRAM_SECRET_SIZE];
+
+static void make_process_secret(void)
+{
+    random_bytes(process_secret, sizeof process_secret);
+}
+
+static const uint8_t *secret_of(const struct passwords *passwords)
+{
+    static uv_once_t once = UV_ONCE_INIT;
+    if (passwords->has_secret)
+        return passwords->secret;
+    uv_once(&once, make_process_secret);
+    return process_secret;
+}
 
 bool passwords_name_is_valid(struct bytes name)
 {
@@ -44,9 +73,13 @@ static struct passwords_user *user_find(const struct passwords *passwords, struc
     return user;
 }
 
-/* The shape of a hash. That its numbers are sound shows when it is used. */
-static bool hash_is_plausible(struct bytes hash)
+/* The shape of a hash. That the numbers of Argon2id's are sound shows when it is used. */
+static bool hash_is_plausible(struct bytes hash, bool *is_scram)
 {
+    struct scram_verifier verifier;
+    *is_scram = scram_verifier_parse(hash, &verifier) == 0;
+    if (*is_scram)
+        return true;
     if (hash.n >= PASSWORD_HASH_MAX || !bytes_starts_with(hash, BYTES_LIT(HASH_PREFIX)))
         return false;
     unsigned parts = 0;
@@ -60,6 +93,43 @@ static bool hash_is_plausible(struct bytes hash)
             return false;
     }
     return parts == 5; /* $argon2id$v=..$m=..,t=..,p=..$salt$hash */
+}
+
+static bool row_reserve(struct passwords_row *row)
+{
+    if (row->count < row->capacity)
+        return true;
+    size_t capacity = row->capacity == 0 ? 16 : row->capacity * 2;
+    const struct passwords_user **users = reallocarray(row->users, capacity, sizeof *row->users);
+    if (users == NULL)
+        return false;
+    row->users = users;
+    row->capacity = capacity;
+    return true;
+}
+
+static int add_user(struct passwords *passwords, struct bytes name, struct bytes hash,
+                    bool is_scram, unsigned line)
+{
+    struct passwords_user *user = calloc(1, sizeof(*user) + name.n + hash.n + 1);
+    if (user == NULL || !row_reserve(&passwords->all) || !row_reserve(&passwords->with_scram)) {
+        free(user);
+        return SEALMQ_E_NOMEM;
+    }
+    user->line = line;
+    user->name_size = name.n;
+    user->hash = (const char *)user->name + name.n;
+    memcpy(user->name, name.p, name.n);
+    memcpy(user->name + name.n, hash.p, hash.n);
+    HASH_ADD_KEYPTR(hh, passwords->users, user->name, (unsigned)name.n, user);
+    if (user->hh.tbl == NULL) {
+        free(user);
+        return SEALMQ_E_NOMEM;
+    }
+    passwords->all.users[passwords->all.count++] = user;
+    if (is_scram)
+        passwords->with_scram.users[passwords->with_scram.count++] = user;
+    return 0;
 }
 
 static int parse_line(struct passwords *passwords, struct bytes line, unsigned number,
@@ -78,9 +148,11 @@ static int parse_line(struct passwords *passwords, struct bytes line, unsigned n
                  path, number);
         return SEALMQ_E_CONFIG;
     }
-    if (!hash_is_plausible(hash)) {
+    bool is_scram;
+    if (!hash_is_plausible(hash, &is_scram)) {
         snprintf(why, why_size,
-                 "%s:%u: what follows the colon is no Argon2id hash; make it with `sealmq passwd`",
+                 "%s:%u: what follows the colon is no Argon2id hash and nothing for SCRAM-SHA-256; "
+                 "make it with `sealmq passwd`",
                  path, number);
         return SEALMQ_E_CONFIG;
     }
@@ -94,18 +166,26 @@ static int parse_line(struct passwords *passwords, struct bytes line, unsigned n
         snprintf(why, why_size, "%s:%u: more than %d users", path, number, PASSWORDS_USERS_MAX);
         return SEALMQ_E_CONFIG;
     }
-    user = calloc(1, sizeof(*user) + name.n);
-    if (user == NULL)
-        return SEALMQ_E_NOMEM;
-    user->line = number;
-    user->name_size = name.n;
-    memcpy(user->name, name.p, name.n);
-    memcpy(user->hash, hash.p, hash.n);
-    HASH_ADD_KEYPTR(hh, passwords->users, user->name, (unsigned)name.n, user);
-    if (user->hh.tbl == NULL) {
-        free(user);
-        return SEALMQ_E_NOMEM;
+    return add_user(passwords, name, hash, is_scram, number);
+}
+
+/* "#decoy-secret <base64>"; other comments mean nothing. */
+static int parse_comment(struct passwords *passwords, struct bytes line, unsigned number,
+                         const char *path, char *why, size_t why_size)
+{
+    const struct bytes prefix = BYTES_LIT(PASSWORDS_SECRET_PREFIX);
+    if (!bytes_starts_with(line, prefix))
+        return 0;
+    if (passwords->has_secret ||
+        base64_decode_exact(bytes_of(line.p + prefix.n, line.n - prefix.n), passwords->secret,
+                            sizeof passwords->secret) != 0) {
+        snprintf(why, why_size,
+                 "%s:%u: not a secret, or the second one; remove the line: `sealmq passwd --scram` "
+                 "makes another",
+                 path, number);
+        return SEALMQ_E_CONFIG;
     }
+    passwords->has_secret = true;
     return 0;
 }
 
@@ -128,9 +208,10 @@ int passwords_parse(struct bytes text, const char *path, struct passwords **out,
         number++;
         if (line.n > 0 && line.p[line.n - 1] == '\r')
             line.n--;
-        if (line.n == 0 || line.p[0] == '#')
+        if (line.n == 0)
             continue;
-        int e = parse_line(passwords, line, number, path, why, why_size);
+        int e = (line.p[0] == '#' ? parse_comment : parse_line)(passwords, line, number, path, why,
+                                                                why_size);
         if (e != 0) {
             passwords_unref(passwords);
             return e;
@@ -156,6 +237,9 @@ void passwords_unref(struct passwords *passwords)
         HASH_DEL(passwords->users, user);
         free(user);
     }
+    free(passwords->all.users);
+    free(passwords->with_scram.users);
+    secret_wipe(passwords->secret, sizeof passwords->secret);
     free(passwords);
 }
 
@@ -168,4 +252,55 @@ const char *passwords_find(const struct passwords *passwords, struct bytes name)
 {
     struct passwords_user *user = user_find(passwords, name);
     return user != NULL ? user->hash : NULL;
+}
+
+/* One of them, the same for a name as long as the file stays the same. */
+static const char *pick(const struct passwords *passwords, const struct passwords_row *row,
+                        struct bytes name)
+{
+    struct hasher hasher;
+    struct hash hash;
+    uint64_t number;
+    if (row->count == 0)
+        return NULL;
+    hasher_init(&hasher);
+    hasher_update(&hasher, bytes_of(secret_of(passwords), SCRAM_SECRET_SIZE));
+    hasher_update(&hasher, name);
+    hasher_final(&hasher, &hash);
+    memcpy(&number, hash.b, sizeof number);
+    return row->users[number % row->count]->hash;
+}
+
+const char *passwords_decoy(const struct passwords *passwords, struct bytes name)
+{
+    return pick(passwords, &passwords->all, name);
+}
+
+bool passwords_has_scram(const struct passwords *passwords)
+{
+    return passwords->with_scram.count != 0;
+}
+
+bool passwords_has_secret(const struct passwords *passwords)
+{
+    return passwords->has_secret;
+}
+
+int passwords_scram(const struct passwords *passwords, struct bytes name,
+                    struct scram_verifier *out, bool *is_known)
+{
+    struct scram_verifier like, real;
+    const char *text = pick(passwords, &passwords->with_scram, name);
+    const char *hash = passwords_find(passwords, name);
+    *is_known = false;
+    if (text == NULL || scram_verifier_parse(bytes_str(text), &like) != 0)
+        return SEALMQ_E_NOTFOUND;
+    /* In any case, so that the time does not tell. */
+    scram_verifier_decoy(&like, secret_of(passwords), name, out);
+    *is_known =
+        scram_verifier_parse(bytes_str(hash != NULL ? hash : text), &real) == 0 && hash != NULL;
+    if (*is_known)
+        *out = real;
+    secret_wipe(&real, sizeof real);
+    return 0;
 }

@@ -1,20 +1,24 @@
-/* Log-in by user name and password: a table of Argon2id hashes, and checking against it without
- * holding up a worker.
+/* Log-in by user name and password: a table of hashes, and checking against it without holding up
+ * a worker.
  *
- * The text has one `name:hash` a line, the hash as crypto/password.h writes it; empty lines and
- * lines that begin with # are skipped. A table never changes after it was made and may be asked
- * from any thread; to reload means to make a new one. */
+ * The text has one `name:hash` a line, the hash as crypto/password.h or crypto/scram.h writes it;
+ * empty lines and lines that begin with # are skipped, but for one "#decoy-secret <base64>", which
+ * decides what those are shown who ask for users that are not there. A table never changes after it
+ * was made and may be asked from any thread; to reload means to make a new one. */
 #ifndef SEALMQ_NET_PASSWORDS_H
 #define SEALMQ_NET_PASSWORDS_H
 
 #include "base/bytes.h"
 #include "broker/broker.h"
+#include "crypto/scram.h"
 
 #include <uv.h>
 
 #define PASSWORDS_NAME_MAX  255
 #define PASSWORDS_USERS_MAX 1000000
 #define PASSWORDS_FILE_MAX  ((size_t)256 * 1024 * 1024)
+
+#define PASSWORDS_SECRET_PREFIX "#decoy-secret "
 
 struct passwords;
 
@@ -29,12 +33,22 @@ void passwords_unref(struct passwords *passwords);
 size_t passwords_count(const struct passwords *passwords);
 /* The hash of a user, borrowed from the table; NULL when there is none. */
 const char *passwords_find(const struct passwords *passwords, struct bytes name);
+/* What the password of a user who is not there is compared with, so that the time does not tell who
+ * is known: the hash of some user, for each name always of the same. NULL: there are no users. */
+const char *passwords_decoy(const struct passwords *passwords, struct bytes name);
+/* Whether anybody can log in with SCRAM; whether the text says a secret. */
+bool passwords_has_scram(const struct passwords *passwords);
+bool passwords_has_secret(const struct passwords *passwords);
+/* What a log-in with SCRAM goes by. With *is_known false it is a decoy, which looks like the others
+ * and must not succeed. SEALMQ_E_NOTFOUND: nobody can log in so. */
+SEALMQ_MUST_CHECK int passwords_scram(const struct passwords *passwords, struct bytes name,
+                                      struct scram_verifier *out, bool *is_known);
 /* Whether `name` may stand in a password file: 1 to 255 bytes of UTF-8 without control characters
  * and colons, not beginning with #. */
 bool passwords_name_is_valid(struct bytes name);
 
 /* Checks on libuv's thread pool. One checker for each loop; all calls and `answer` on its thread.
- * Argon2id is slow by design, so what waits is bounded: beyond, clients are told to come later. */
+ * Hashes are slow by design, so what waits is bounded: beyond, clients are told to come later. */
 struct password_checker;
 
 /* The answer for `conn`, always from the loop, never from inside password_checker_check. */

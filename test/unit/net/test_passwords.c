@@ -118,6 +118,90 @@ static void a_file_cut_or_flipped_anywhere_is_taken_or_refused(void **state)
     }
 }
 
+/* For the password "pencil": what RFC 7677 section 3 goes by. */
+#define SCRAM                                                                                      \
+    "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"    \
+    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+#define SCRAM_COSTLY                                                                               \
+    "SCRAM-SHA-256$9999:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"    \
+    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+#define SECRET "#decoy-secret AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+
+static void lines_for_scram_stand_beside_the_others(void **state)
+{
+    (void)state;
+    struct scram_verifier verifier;
+    bool is_known = false;
+    struct passwords *p = parse_text(BYTES_LIT("ann:" SCRAM "\nbob:" HASH "\n"));
+    assert_string_equal(passwords_find(p, BYTES_LIT("ann")), SCRAM);
+    assert_true(passwords_has_scram(p));
+    assert_false(passwords_has_secret(p));
+    assert_int_equal(passwords_scram(p, BYTES_LIT("ann"), &verifier, &is_known), 0);
+    assert_true(is_known);
+    assert_int_equal(scram_verifier_check(&verifier, BYTES_LIT("pencil")), 0);
+    passwords_unref(p);
+    p = parse_text(BYTES_LIT("bob:" HASH "\n"));
+    assert_false(passwords_has_scram(p));
+    assert_int_equal(passwords_scram(p, BYTES_LIT("bob"), &verifier, &is_known), SEALMQ_E_NOTFOUND);
+    passwords_unref(p);
+}
+
+/* Of Argon2id there is nothing that SCRAM could go by, so such a user is as good as absent. */
+static void who_is_not_there_looks_like_a_user_and_always_the_same(void **state)
+{
+    (void)state;
+    struct scram_verifier first, again, other;
+    bool is_known = true;
+    for (unsigned i = 0; i < 2; i++) {
+        struct passwords *p = parse_text(BYTES_LIT(SECRET "ann:" SCRAM "\nbob:" HASH "\n"));
+        assert_true(passwords_has_secret(p));
+        assert_int_equal(passwords_scram(p, BYTES_LIT("eve"), &again, &is_known), 0);
+        assert_false(is_known);
+        assert_int_equal(passwords_scram(p, BYTES_LIT("bob"), &other, &is_known), 0);
+        assert_false(is_known);
+        if (i == 0)
+            first = again;
+        passwords_unref(p);
+    }
+    assert_memory_equal(&first, &again, sizeof first);
+    assert_memory_not_equal(first.salt, other.salt, 16);
+    assert_int_equal(first.iterations, 4096);
+    assert_int_equal(first.salt_n, 16);
+}
+
+/* In the proportion of the lines: a number that only some users have tells nothing. */
+static void decoys_cost_what_users_cost(void **state)
+{
+    (void)state;
+    unsigned costly = 0, argon2 = 0;
+    struct passwords *p =
+        parse_text(BYTES_LIT(SECRET "ann:" SCRAM "\nbob:" SCRAM_COSTLY "\ncy:" HASH "\n"));
+    for (unsigned i = 0; i < 1000; i++) {
+        struct scram_verifier verifier;
+        bool is_known;
+        char name[16];
+        snprintf(name, sizeof(name), "eve%u", i);
+        assert_int_equal(passwords_scram(p, bytes_str(name), &verifier, &is_known), 0);
+        costly += verifier.iterations == 9999;
+        argon2 += strcmp(passwords_decoy(p, bytes_str(name)), HASH) == 0;
+    }
+    assert_in_range(costly, 400, 600);
+    assert_in_range(argon2, 250, 420);
+    passwords_unref(p);
+    p = parse_text((struct bytes){0});
+    assert_null(passwords_decoy(p, BYTES_LIT("eve")));
+    passwords_unref(p);
+}
+
+static void a_secret_out_of_form_or_a_second_one_is_refused(void **state)
+{
+    (void)state;
+    assert_refused(BYTES_LIT("#decoy-secret AAECAw==\n"), "file:1: not a secret");
+    assert_refused(BYTES_LIT("#decoy-secret \n"), "file:1: not a secret");
+    assert_refused(BYTES_LIT(SECRET SECRET), "file:2: not a secret, or the second one");
+    passwords_unref(parse_text(BYTES_LIT("# decoy-secret\n#decoy-secrets\n")));
+}
+
 struct answers {
     unsigned count;
     bool is_right[8];
@@ -172,6 +256,32 @@ static void only_the_right_password_of_a_known_user_is_right(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void a_line_for_scram_takes_the_password_too(void **state)
+{
+    (void)state;
+    static const char *const passwords[] = {"pencil", "Pencil", ""};
+    uv_loop_t loop;
+    struct answers answers = {0};
+    struct password_checker *checker = NULL;
+    struct passwords *p = parse_text(BYTES_LIT("ann:" SCRAM "\n"));
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(password_checker_new(&loop, 4, on_answer, &answers, &checker), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(password_checker_check(checker, p, (struct broker_conn){i, 1},
+                                                BYTES_LIT("ann"), bytes_str(passwords[i])),
+                         0);
+    assert_int_equal(password_checker_check(checker, p, (struct broker_conn){3, 1},
+                                            BYTES_LIT("eve"), BYTES_LIT("pencil")),
+                     0);
+    passwords_unref(p);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(answers.count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(answers.is_right[i], answers.index[i] == 0);
+    password_checker_free(checker);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static void nobody_is_answered_after_the_checker_was_freed(void **state)
 {
     (void)state;
@@ -200,6 +310,11 @@ int main(void)
         cmocka_unit_test(a_bad_line_is_named_with_the_mend),
         cmocka_unit_test(a_name_of_more_than_255_bytes_is_refused),
         cmocka_unit_test(a_file_cut_or_flipped_anywhere_is_taken_or_refused),
+        cmocka_unit_test(lines_for_scram_stand_beside_the_others),
+        cmocka_unit_test(who_is_not_there_looks_like_a_user_and_always_the_same),
+        cmocka_unit_test(decoys_cost_what_users_cost),
+        cmocka_unit_test(a_secret_out_of_form_or_a_second_one_is_refused),
+        cmocka_unit_test(a_line_for_scram_takes_the_password_too),
         cmocka_unit_test(only_the_right_password_of_a_known_user_is_right),
         cmocka_unit_test(nobody_is_answered_after_the_checker_was_freed),
     };
