@@ -1,7 +1,9 @@
 #include "config/broker_config.h"
 
 #include "base/id.h"
+#include "base/text.h"
 #include "config/address.h"
+#include "mqtt/packet.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +40,21 @@ static const cyaml_schema_field_t token_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_strval_t redirect_whens[] = {
+    {"always", CONFIG_REDIRECT_ALWAYS},
+    {"draining", CONFIG_REDIRECT_DRAINING},
+};
+
+static const cyaml_schema_field_t redirect_fields[] = {
+    CYAML_FIELD_STRING_PTR("to", CYAML_FLAG_POINTER, struct config_redirect, to, 1,
+                           CONFIG_REDIRECT_MAX),
+    CYAML_FIELD_ENUM("permanent", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct config_redirect,
+                     permanent, config_choice_words, CONFIG_CHOICE_WORDS),
+    CYAML_FIELD_ENUM("when", CYAML_FLAG_STRICT, struct config_redirect, when, redirect_whens,
+                     sizeof redirect_whens / sizeof redirect_whens[0]),
+    CYAML_FIELD_END,
+};
+
 /* So that the macro has a member to name. */
 struct file {
     struct broker_config broker;
@@ -48,6 +65,8 @@ static const cyaml_schema_field_t config_fields[] = {
     BROKER_CONFIG_FIELDS(struct file, broker, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_MAPPING_PTR("tokens", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
                             broker.tokens, token_fields),
+    CYAML_FIELD_MAPPING_PTR("redirect", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
+                            broker.redirect, redirect_fields),
     CYAML_FIELD_END,
 };
 
@@ -93,6 +112,42 @@ static int check_tokens(const struct config_tokens *tokens, const struct config_
     return 0;
 }
 
+uint8_t broker_config_redirect_reason(const struct config_redirect *redirect)
+{
+    return redirect->permanent == CONFIG_YES ? MQTT_REASON_SERVER_MOVED
+                                             : MQTT_REASON_USE_ANOTHER_SERVER;
+}
+
+/* 5.0 section 4.11 leaves the form open; what it recommends are names or addresses, each with a
+ * port or without, one or more with spaces between. */
+static int check_redirect(const struct config_redirect *redirect,
+                          const struct config_source *source)
+{
+    const struct bytes to = bytes_str(redirect->to);
+    bool is_good = utf8_is_valid(to);
+    for (size_t i = 0; i < to.n; i++)
+        is_good = is_good && to.p[i] >= ' ' && to.p[i] != 0x7f;
+    return is_good ? 0
+                   : config_refuse(source, "redirect.to",
+                                   "redirect.to must be UTF-8 without control characters, such as "
+                                   "other.example.org:8883");
+}
+
+/* It is the begin of topics that clients publish and subscribe to. */
+static int check_response_information(const char *prefix, const struct config_source *source)
+{
+    const struct bytes text = bytes_str(prefix);
+    bool is_good = utf8_is_valid(text) && text.p[0] != '$' && text.p[text.n - 1] != '/';
+    for (size_t i = 0; i < text.n; i++)
+        is_good = is_good && text.p[i] >= ' ' && text.p[i] != 0x7f && text.p[i] != '+' &&
+                  text.p[i] != '#';
+    return is_good ? 0
+                   : config_refuse(source, "response_information",
+                                   "response_information \"%s\" must be the begin of a topic: no "
+                                   "$ in front, no + or #, no / at the end",
+                                   prefix);
+}
+
 int broker_config_check(const struct broker_config *config, const struct config_source *source)
 {
     int error = 0;
@@ -100,6 +155,10 @@ int broker_config_check(const struct broker_config *config, const struct config_
         error = listener_config_check(&config->listeners[i], i, source);
     if (error == 0 && config->tokens != NULL)
         error = check_tokens(config->tokens, source);
+    if (error == 0 && config->redirect != NULL)
+        error = check_redirect(config->redirect, source);
+    if (error == 0 && config->response_information != NULL)
+        error = check_response_information(config->response_information, source);
     if (error != 0)
         return error;
     const struct config_metrics *metrics = config->metrics;

@@ -19,6 +19,11 @@
  *     port: 9464
  *   workers: 2
  *   sys_interval: 10          # seconds between updates of $SYS; 0: none
+ *   response_information: answers # clients that ask are told to have answers below answers/<id>
+ *   redirect:                 # a plain server's
+ *     to: other.example.org:8883
+ *     permanent: no
+ *     when: always            # every CONNECT, or draining: when the server stops
  */
 #ifndef SEALMQ_CONFIG_BROKER_CONFIG_H
 #define SEALMQ_CONFIG_BROKER_CONFIG_H
@@ -28,10 +33,12 @@
 #include "config/listener_config.h"
 #include "store/file.h"
 
-#define CONFIG_PORT_DEFAULT     1883
-#define CONFIG_WORKERS_MAX      64
-#define CONFIG_SYS_INTERVAL     10
-#define CONFIG_SYS_INTERVAL_MAX 86400
+#define CONFIG_PORT_DEFAULT             1883
+#define CONFIG_WORKERS_MAX              64
+#define CONFIG_SYS_INTERVAL             10
+#define CONFIG_SYS_INTERVAL_MAX         86400
+#define CONFIG_RESPONSE_INFORMATION_MAX 1024
+#define CONFIG_REDIRECT_MAX             1024
 
 enum config_durability { CONFIG_DURABLE_FULL, CONFIG_DURABLE_LAZY, CONFIG_DURABLE_NONE };
 
@@ -49,6 +56,14 @@ struct config_metrics {
     uint16_t port;
 };
 
+enum config_redirect_when { CONFIG_REDIRECT_ALWAYS, CONFIG_REDIRECT_DRAINING };
+
+struct config_redirect {
+    char *to;
+    enum config_choice permanent;
+    enum config_redirect_when when;
+};
+
 struct broker_config {
     struct config_listener *listeners;
     unsigned listeners_count;
@@ -57,9 +72,11 @@ struct broker_config {
     struct config_tokens *tokens; /* or NULL */
     struct limits_config limits;
     struct config_persistence persistence;
-    struct config_metrics *metrics; /* or NULL */
-    unsigned workers;               /* 0: one for each processor */
-    uint32_t *sys_interval;         /* NULL: CONFIG_SYS_INTERVAL */
+    struct config_metrics *metrics;   /* or NULL */
+    unsigned workers;                 /* 0: one for each processor */
+    uint32_t *sys_interval;           /* NULL: CONFIG_SYS_INTERVAL */
+    char *response_information;       /* or NULL */
+    struct config_redirect *redirect; /* or NULL */
 };
 
 /* Reads and checks a file. SEALMQ_E_NOTFOUND, SEALMQ_E_CONFIG; `why` names file, line and mend.
@@ -80,6 +97,9 @@ bool broker_config_lets_anonymous_in(const struct broker_config *config,
 /* Whether somebody could log in there with a name. */
 bool broker_config_has_way_in(const struct broker_config *config,
                               const struct config_listener *listener);
+
+/* USE_ANOTHER_SERVER or SERVER_MOVED. */
+uint8_t broker_config_redirect_reason(const struct config_redirect *redirect);
 
 /* What a schema cannot say. SEALMQ_E_CONFIG. */
 SEALMQ_MUST_CHECK int broker_config_check(const struct broker_config *config,
@@ -111,6 +131,9 @@ extern const cyaml_schema_field_t config_persistence_fields[], config_metrics_fi
         CYAML_FIELD_MAPPING_PTR("metrics", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure,    \
                                 member.metrics, config_metrics_fields),                            \
         CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, structure, member.workers),               \
+        CYAML_FIELD_STRING_PTR("response_information", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,   \
+                               structure, member.response_information, 1,                          \
+                               CONFIG_RESPONSE_INFORMATION_MAX),                                   \
         CYAML_FIELD_UINT_PTR("sys_interval", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure,  \
                              member.sys_interval)
 

@@ -116,5 +116,12 @@ int broker_config_print(const struct broker_config *config, const struct broker_
     buf_printf(out, "workers: %u # 0: one for each processor\n", config->workers);
     buf_printf(out, "sys_interval: %u # seconds\n",
                config->sys_interval != NULL ? *config->sys_interval : CONFIG_SYS_INTERVAL);
+    print_text(out, "response_information: ", config->response_information);
+    if (config->redirect != NULL) {
+        print_text(out, "redirect:\n  to: ", config->redirect->to);
+        buf_printf(out, "  permanent: %s\n  when: %s\n",
+                   yes_or_no(config->redirect->permanent, false),
+                   config->redirect->when == CONFIG_REDIRECT_ALWAYS ? "always" : "draining");
+    }
     return buf_status(out);
 }

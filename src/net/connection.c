@@ -77,6 +77,9 @@ int connection_release(struct net_connection *c, struct net_stream **stream)
         c->is_open = false;
         broker_closed(c->worker->broker, c->name, uv_now(&c->worker->loop));
     }
+    if (c->attached != NULL)
+        c->attached->free(c->attached);
+    c->attached = NULL;
     connection_leave_list(c);
     c->phase = NET_GONE;
     *stream = c->stream;

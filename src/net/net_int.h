@@ -75,16 +75,17 @@ struct net_connection {
         size_t handshake_bytes; /* in HANDSHAKE: what this one has of the server's; 0 after */
     };
     int fd;
-    uint8_t events;            /* that the loop watches for */
-    uint8_t phase;             /* an enum net_phase */
-    bool is_open;              /* in the shard */
-    bool is_flushing;          /* in the worker's flush list */
-    bool is_closed;            /* and free when it leaves that list */
-    bool is_blocked;           /* the socket takes no more for now */
-    bool has_input_ended;      /* the peer has closed its side */
-    bool is_input_unwanted;    /* the shard wants no more, ever */
-    bool is_output_shut;       /* the peer was told that there is no more */
-    struct net_stream *stream; /* NULL: plain */
+    uint8_t events;                  /* that the loop watches for */
+    uint8_t phase;                   /* an enum net_phase */
+    bool is_open;                    /* in the shard */
+    bool is_flushing;                /* in the worker's flush list */
+    bool is_closed;                  /* and free when it leaves that list */
+    bool is_blocked;                 /* the socket takes no more for now */
+    bool has_input_ended;            /* the peer has closed its side */
+    bool is_input_unwanted;          /* the shard wants no more, ever */
+    bool is_output_shut;             /* the peer was told that there is no more */
+    struct net_stream *stream;       /* NULL: plain */
+    struct net_attachment *attached; /* of the program above, or NULL */
     struct net_origin peer;
 };
 
@@ -219,6 +220,8 @@ struct net_server {
     _Atomic size_t handshake_bytes; /* memory of unfinished handshakes and CONNECTs */
     pthread_mutex_t tls_lock;
     _Atomic uint64_t accept_paid_us; /* see accept_wait_ms */
+    uint8_t stop_reason;             /* set before the stop is posted */
+    const char *stop_reference;      /* or NULL */
     bool was_started;
     bool is_running; /* threads exist */
 };

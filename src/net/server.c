@@ -194,6 +194,12 @@ int net_server_new(const struct net_server_options *options, struct net_server *
     return 0;
 }
 
+void net_server_redirect_at_stop(struct net_server *server, uint8_t reason, const char *reference)
+{
+    server->stop_reason = reason;
+    server->stop_reference = reference;
+}
+
 /* Tells the first `count` workers to stop, and waits for them. */
 static void server_join(struct net_server *server, unsigned count, unsigned drain_ms)
 {

@@ -115,8 +115,11 @@ SEALMQ_MUST_CHECK int net_server_start(struct net_server *server);
 const char *net_server_listener_name(const struct net_server *server, size_t listener);
 /* The port a listener is bound to; 0 for a Unix socket. */
 uint16_t net_server_port(const struct net_server *server, size_t listener);
-/* Ends serving: clients of 5.0 get DISCONNECT (server shutting down), output is written for at most
- * `drain_ms`, threads are joined. */
+/* Where clients are told to go when serving ends: `reason` is USE_ANOTHER_SERVER or SERVER_MOVED,
+ * `reference` (borrowed until net_server_free) names the servers, as in 5.0 section 4.11. */
+void net_server_redirect_at_stop(struct net_server *server, uint8_t reason, const char *reference);
+/* Ends serving: clients of 5.0 get DISCONNECT (server shutting down, or where to go), output is
+ * written for at most `drain_ms`, threads are joined. */
 void net_server_stop(struct net_server *server, unsigned drain_ms);
 void net_server_free(struct net_server *server);
 
@@ -151,6 +154,15 @@ uint64_t net_worker_now_ms(const struct net_worker *worker);
 /* Who is on this connection, borrowed until the next call; NULL when it has gone. In authenticate()
  * and connected() it is there. */
 const struct net_peer *net_worker_peer(struct net_worker *worker, struct broker_conn conn);
+/* Something that the program keeps for a connection, freed when that goes: the begin of a struct of
+ * its own. net_worker_attach takes it, and frees what was there before; NULL: nothing any more. It
+ * is not for connections that move: from authenticate() or auth_begin() on. */
+struct net_attachment {
+    void (*free)(struct net_attachment *attachment);
+};
+void net_worker_attach(struct net_worker *worker, struct broker_conn conn,
+                       struct net_attachment *attachment);
+struct net_attachment *net_worker_attached(struct net_worker *worker, struct broker_conn conn);
 void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,
                               const struct broker_grant *grant);
 /* As broker_auth_challenge. */

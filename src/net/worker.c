@@ -250,6 +250,7 @@ int worker_post(struct net_worker *worker, struct net_item *item)
 
 static void worker_begin_stop(struct net_worker *worker, unsigned drain_ms)
 {
+    const struct net_server *server = worker->server;
     uint64_t now = uv_now(&worker->loop);
     if (worker->is_stopping)
         return;
@@ -260,8 +261,12 @@ static void worker_begin_stop(struct net_worker *worker, unsigned drain_ms)
     while (worker->lists[NET_HANDSHAKE] != NULL)
         connection_destroy(worker->lists[NET_HANDSHAKE]);
     for (struct net_connection *c = worker->lists[NET_SERVING]; c != NULL; c = c->next) {
-        broker_disconnect(worker->broker, c->name, MQTT_REASON_SERVER_SHUTTING_DOWN,
-                          "server shutting down", now);
+        if (server->stop_reference != NULL)
+            broker_disconnect_to(worker->broker, c->name, server->stop_reason,
+                                 "server shutting down", server->stop_reference, now);
+        else
+            broker_disconnect(worker->broker, c->name, MQTT_REASON_SERVER_SHUTTING_DOWN,
+                              "server shutting down", now);
     }
 }
 
@@ -590,6 +595,25 @@ const struct net_peer *net_worker_peer(struct net_worker *worker, struct broker_
     if (c->stream != NULL)
         stream_describe(c->stream, &worker->asked);
     return &worker->asked;
+}
+
+void net_worker_attach(struct net_worker *worker, struct broker_conn conn,
+                       struct net_attachment *attachment)
+{
+    struct net_connection *c = broker_conn_data(worker->broker, conn);
+    struct net_attachment *before = attachment;
+    if (c != NULL) {
+        before = c->attached;
+        c->attached = attachment;
+    }
+    if (before != NULL)
+        before->free(before);
+}
+
+struct net_attachment *net_worker_attached(struct net_worker *worker, struct broker_conn conn)
+{
+    const struct net_connection *c = broker_conn_data(worker->broker, conn);
+    return c == NULL ? NULL : c->attached;
 }
 
 void net_worker_authenticated(struct net_worker *worker, struct broker_conn conn,

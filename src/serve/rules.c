@@ -24,6 +24,7 @@ void rules_unref(struct rules *rules)
     acl_free(rules->acl);
     passwords_unref(rules->passwords);
     token_keys_free(rules->token_keys);
+    free(rules->redirect);
     free(rules);
 }
 
@@ -35,6 +36,12 @@ const struct acl *rules_acl(const struct rules *rules)
 struct passwords *rules_passwords(const struct rules *rules)
 {
     return rules->passwords;
+}
+
+const char *rules_redirect(const struct rules *rules, uint8_t *reason)
+{
+    *reason = rules->redirect_reason;
+    return rules->redirect;
 }
 
 bool rules_let_anonymous_in(const struct rules *rules, unsigned listener)
@@ -120,6 +127,16 @@ static void take_listeners(const struct broker_config *config, struct rules *rul
     }
 }
 
+static int take_redirect(const struct broker_config *config, struct rules *rules)
+{
+    const struct config_redirect *redirect = config->redirect;
+    if (redirect == NULL || redirect->when != CONFIG_REDIRECT_ALWAYS)
+        return 0;
+    rules->redirect = strdup(redirect->to);
+    rules->redirect_reason = broker_config_redirect_reason(redirect);
+    return rules->redirect == NULL ? SEALMQ_E_NOMEM : 0;
+}
+
 int rules_load(const struct rules_options *options, struct rules **out, char *why, size_t why_size)
 {
     struct rules *rules = calloc(1, sizeof *rules);
@@ -129,7 +146,9 @@ int rules_load(const struct rules_options *options, struct rules **out, char *wh
         return SEALMQ_E_NOMEM;
     atomic_init(&rules->references, 1);
     take_listeners(options->config, rules);
-    int e = load_acl(options, &rules->acl, why, why_size);
+    int e = take_redirect(options->config, rules);
+    if (e == 0)
+        e = load_acl(options, &rules->acl, why, why_size);
     if (e == 0)
         e = load_passwords(options, &rules->passwords, why, why_size);
     if (e == 0)

@@ -54,4 +54,15 @@ void rules_decide(const struct rules *rules, const struct net_peer *peer,
                   const struct broker_auth_request *request, struct used_tokens *used,
                   int64_t now_s, struct rules_answer *out);
 
+/* Whether clients can log in with SCRAM on the listener where `peer` came in. */
+bool rules_take_scram(const struct rules *rules, const struct net_peer *peer);
+/* NULL, or why a client that has proved itself to be `user` is not let in: it is somebody else by
+ * its certificate or key, or by the user name of its CONNECT. */
+const char *rules_scram_objection(const struct rules *rules, const struct net_peer *peer,
+                                  const struct broker_auth_request *request, struct bytes user);
+
+/* Where everybody is sent who has logged in (configuration `redirect` with `when: always`); NULL:
+ * nowhere. Borrowed from the set. */
+const char *rules_redirect(const struct rules *rules, uint8_t *reason);
+
 #endif

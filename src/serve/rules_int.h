@@ -20,6 +20,8 @@ struct rules {
     struct passwords *passwords;   /* or NULL */
     struct token_keys *token_keys; /* or NULL; else network and node are what tokens must name */
     char network[NETWORK_MAX + 1], node[ID_MAX + 1];
+    char *redirect; /* or NULL */
+    uint8_t redirect_reason;
     unsigned listener_count;
     struct rules_listener listeners[CONFIG_LISTENERS_MAX];
 };

@@ -210,6 +210,10 @@ void serve_free(struct serve *serve, unsigned drain_ms)
     if (serve == NULL)
         return;
     monitor_free(serve->monitor);
+    if (serve->server != NULL && serve->config->redirect != NULL)
+        net_server_redirect_at_stop(serve->server,
+                                    broker_config_redirect_reason(serve->config->redirect),
+                                    serve->config->redirect->to);
     if (serve->server != NULL)
         net_server_stop(serve->server, drain_ms);
     net_server_free(serve->server);

@@ -44,6 +44,8 @@ static const char *other_difference(const struct broker_config *a, const struct 
     if ((a->sys_interval != NULL ? *a->sys_interval : CONFIG_SYS_INTERVAL) !=
         (b->sys_interval != NULL ? *b->sys_interval : CONFIG_SYS_INTERVAL))
         return "sys_interval";
+    if (!same_text(a->response_information, b->response_information))
+        return "response_information";
     return NULL;
 }
 

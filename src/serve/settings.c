@@ -10,6 +10,7 @@ int serve_settings(const struct broker_config *config, const struct config_sourc
                               : NET_DURABILITY_FULL;
     }
     out->workers = config->workers;
+    out->response_prefix = config->response_information;
     broker_limits_default(&out->limits);
     return broker_config_limits(config, source, &out->limits);
 }
