@@ -338,6 +338,8 @@ static int open_server(struct node *node, char *why, size_t why_size)
                 .worker_start = worker_start,
                 .worker_stop = worker_stop,
                 .authenticate = node_authenticate,
+                .auth_begin = node_auth_begin,
+                .auth_continue = node_auth_continue,
                 .authorize = node_authorize,
                 .publish = node_publish,
                 .connected = node_connected,

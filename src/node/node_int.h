@@ -76,8 +76,10 @@ static inline int node_shown(struct bytes words)
     return (int)(words.n < NODE_SHOWN_BYTES ? words.n : NODE_SHOWN_BYTES);
 }
 
-/* node_logins.c: struct net_app's authenticate, authorize, connected, disconnected */
+/* node_logins.c: struct net_app's authenticate, auth_begin and so on */
 void node_authenticate(void *worker_context, const struct broker_auth_request *request);
+bool node_auth_begin(void *worker_context, const struct broker_auth_request *request);
+void node_auth_continue(void *worker_context, const struct broker_auth_request *request);
 void node_password_checked(void *worker_context, struct broker_conn conn, struct bytes name,
                            bool is_right);
 bool node_authorize(void *worker_context, const struct broker_subject *subject,

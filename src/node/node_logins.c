@@ -1,6 +1,7 @@
 /* Log-in, authorization, and the log of who comes and goes. */
 #include "base/log.h"
 #include "node/node_int.h"
+#include "serve/scram_login.h"
 
 #include <stdio.h>
 
@@ -126,6 +127,49 @@ void node_authenticate(void *worker_context, const struct broker_auth_request *r
         break;
     }
     ask_rules(worker, request);
+}
+
+/* An id that has to show a token does not come in by a password. */
+static void take_outcome(struct node_worker *worker, const struct broker_auth_request *request,
+                         const struct scram_outcome *outcome)
+{
+    if (outcome->verdict == SCRAM_REFUSE) {
+        refuse(worker, request, outcome->reason, outcome->words);
+    } else if (outcome->verdict == SCRAM_LET_IN &&
+               logins_needs_token(worker->logins, request->client_id)) {
+        refuse(worker, request, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
+               token_words(SEALMQ_E_DENIED));
+    } else if (outcome->verdict == SCRAM_LET_IN) {
+        const struct broker_grant grant = {
+            .role = BROKER_ROLE_ORDINARY,
+            .user_name = bytes_str(outcome->user),
+            .auth_data = buf_bytes(&outcome->last_words),
+        };
+        net_worker_authenticated(worker->net, request->conn, &grant);
+    }
+}
+
+bool node_auth_begin(void *worker_context, const struct broker_auth_request *request)
+{
+    struct node_worker *worker = worker_context;
+    struct rules *rules = node_rules(worker->node);
+    struct scram_outcome outcome;
+    scram_login_begin(worker->net, rules, request, &outcome);
+    take_outcome(worker, request, &outcome);
+    buf_close(&outcome.last_words);
+    rules_unref(rules);
+    return outcome.verdict != SCRAM_NO_METHOD;
+}
+
+void node_auth_continue(void *worker_context, const struct broker_auth_request *request)
+{
+    struct node_worker *worker = worker_context;
+    struct rules *rules = node_rules(worker->node);
+    struct scram_outcome outcome;
+    scram_login_continue(worker->net, rules, request, &outcome);
+    take_outcome(worker, request, &outcome);
+    buf_close(&outcome.last_words);
+    rules_unref(rules);
 }
 
 static const char *role_name(enum broker_role role)

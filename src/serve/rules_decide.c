@@ -120,3 +120,23 @@ void rules_decide(const struct rules *rules, const struct net_peer *peer,
                    ? "log in with user name and password; anonymous access is off"
                    : "no proof of who you are was given; anonymous access is off");
 }
+
+bool rules_take_scram(const struct rules *rules, const struct net_peer *peer)
+{
+    return peer->listener < rules->listener_count &&
+           rules->listeners[peer->listener].takes[CONFIG_PASSWORD] && rules->passwords != NULL &&
+           passwords_has_scram(rules->passwords);
+}
+
+const char *rules_scram_objection(const struct rules *rules, const struct net_peer *peer,
+                                  const struct broker_auth_request *request, struct bytes user)
+{
+    if (peer->listener >= rules->listener_count)
+        return "this listener has no rules";
+    if (has_identity(&rules->listeners[peer->listener], peer) && !bytes_equal(user, peer->identity))
+        return "the user is not that of the certificate or key";
+    if (request->has_user_name && request->user_name.n != 0 &&
+        !bytes_equal(user, request->user_name))
+        return "the user name of CONNECT is another one; leave it out";
+    return NULL;
+}

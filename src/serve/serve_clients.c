@@ -1,4 +1,5 @@
 /* The plain server's part on the workers: log-in, access, and the log of who comes and goes. */
+#include "serve/scram_login.h"
 #include "serve/serve_int.h"
 
 #include "base/log.h"
@@ -26,12 +27,29 @@ static void answer(struct station *station, struct broker_conn conn, uint8_t rea
     net_worker_authenticated(station->worker, conn, &grant);
 }
 
+/* Who has logged in is let in, unless everybody is sent elsewhere. */
+static void welcome(struct station *station, struct broker_conn conn, struct bytes user_name,
+                    struct bytes auth_data)
+{
+    uint8_t reason;
+    struct broker_grant grant = {
+        .reason = MQTT_REASON_SUCCESS,
+        .role = BROKER_ROLE_ORDINARY,
+        .user_name = user_name,
+        .auth_data = auth_data,
+        .server_reference = rules_redirect(station->rules, &reason),
+    };
+    if (grant.server_reference != NULL)
+        grant.reason = reason;
+    net_worker_authenticated(station->worker, conn, &grant);
+}
+
 static void on_password_checked(void *context, struct broker_conn conn, struct bytes name,
                                 bool is_right)
 {
     struct station *station = context;
     if (is_right) {
-        answer(station, conn, MQTT_REASON_SUCCESS, NULL, name);
+        welcome(station, conn, name, (struct bytes){0});
     } else {
         log_info(SERVE_LOG, "user '%.*s': wrong user name or password", shown(name),
                  (const char *)name.p);
@@ -50,7 +68,7 @@ static void on_authenticate(void *worker_context, const struct broker_auth_reque
     rules_decide(rules, peer, request, station->serve->used_tokens, (int64_t)time(NULL), &decided);
     switch (decided.verdict) {
     case RULES_LET_IN:
-        answer(station, request->conn, MQTT_REASON_SUCCESS, NULL, decided.user_name);
+        welcome(station, request->conn, decided.user_name, (struct bytes){0});
         return;
     case RULES_REFUSE:
         log_info(SERVE_LOG, "%s: refused '%.*s': %s", request->peer, shown(request->client_id),
@@ -66,6 +84,43 @@ static void on_authenticate(void *worker_context, const struct broker_auth_reque
                                    request->has_password ? request->password : nothing);
     if (e != 0)
         answer(station, request->conn, MQTT_REASON_SERVER_BUSY, NULL, nothing);
+}
+
+/* Whom a re-authentication finds connected stays so, whatever is said to newcomers. */
+static void take_outcome(struct station *station, const struct broker_auth_request *request,
+                         const struct scram_outcome *outcome)
+{
+    const struct bytes user = bytes_str(outcome->user);
+    const struct bytes last_words = buf_bytes(&outcome->last_words);
+    if (outcome->verdict == SCRAM_REFUSE) {
+        log_info(SERVE_LOG, "%s: refused '%.*s': %s", request->peer, shown(request->client_id),
+                 (const char *)request->client_id.p, outcome->words);
+        answer(station, request->conn, outcome->reason, outcome->words, (struct bytes){0});
+    } else if (outcome->verdict == SCRAM_LET_IN && request->is_again) {
+        const struct broker_grant grant = {.user_name = user, .auth_data = last_words};
+        net_worker_authenticated(station->worker, request->conn, &grant);
+    } else if (outcome->verdict == SCRAM_LET_IN) {
+        welcome(station, request->conn, user, last_words);
+    }
+}
+
+static bool on_auth_begin(void *worker_context, const struct broker_auth_request *request)
+{
+    struct station *station = worker_context;
+    struct scram_outcome outcome;
+    scram_login_begin(station->worker, station->rules, request, &outcome);
+    take_outcome(station, request, &outcome);
+    buf_close(&outcome.last_words);
+    return outcome.verdict != SCRAM_NO_METHOD;
+}
+
+static void on_auth_continue(void *worker_context, const struct broker_auth_request *request)
+{
+    struct station *station = worker_context;
+    struct scram_outcome outcome;
+    scram_login_continue(station->worker, station->rules, request, &outcome);
+    take_outcome(station, request, &outcome);
+    buf_close(&outcome.last_words);
 }
 
 static bool on_authorize(void *worker_context, const struct broker_subject *subject,
@@ -129,6 +184,8 @@ void serve_app(struct serve *serve, struct net_app *out)
         .worker_start = on_worker_start,
         .worker_stop = on_worker_stop,
         .authenticate = on_authenticate,
+        .auth_begin = on_auth_begin,
+        .auth_continue = on_auth_continue,
         .authorize = on_authorize,
         .connected = on_connected,
         .disconnected = on_disconnected,
