@@ -7,8 +7,16 @@
 #include "base/text.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <wslay/wslay.h>
+
+/* Where in a packet the bytes end that were sent. */
+struct packet_place {
+    uint8_t head_size; /* of its fixed header so far; 0: between packets */
+    bool is_in_body;
+    uint32_t left; /* of the body, once the header is whole */
+};
 
 struct websocket {
     wslay_frame_context_ptr frames;
@@ -17,6 +25,7 @@ struct websocket {
     const char *words;
     bool is_in_frame;
     bool is_in_message; /* more frames of it are to come */
+    struct packet_place sent;
     uint8_t control_size;
     uint8_t control[WEBSOCKET_CONTROL_MAX];
 };
@@ -80,6 +89,49 @@ static size_t frame_head(enum wslay_opcode opcode, size_t size, uint8_t out[WEBS
 size_t websocket_head(size_t payload_size, uint8_t out[WEBSOCKET_HEAD_MAX])
 {
     return frame_head(WSLAY_BINARY_FRAME, payload_size, out);
+}
+
+/* How many bytes at the beginning of `in` belong to one packet (MQTT 5.0, section 2.1.4). */
+static size_t packet_run(struct packet_place *place, struct bytes in)
+{
+    size_t n = 0;
+    while (!place->is_in_body) {
+        if (n == in.n)
+            return n;
+        uint8_t byte = in.p[n++];
+        place->head_size++;
+        if (place->head_size == 1)
+            continue;
+        place->left |= (uint32_t)(byte & 0x7f) << 7 * (place->head_size - 2);
+        place->is_in_body = (byte & 0x80) == 0 || place->head_size == 5;
+    }
+    size_t size = place->left < in.n - n ? place->left : in.n - n;
+    place->left -= (uint32_t)size;
+    if (place->left == 0)
+        *place = (struct packet_place){0};
+    return n + size;
+}
+
+size_t websocket_output(struct websocket *ws, struct bytes in, uint8_t *out, size_t *out_n)
+{
+    size_t taken = 0;
+    *out_n = 0;
+    while (taken < in.n) {
+        struct packet_place place = ws->sent;
+        size_t size = packet_run(&place, bytes_of(in.p + taken, in.n - taken));
+        if (place.head_size != 0 && taken != 0)
+            break;
+        uint8_t head[WEBSOCKET_HEAD_MAX];
+        size_t head_size = websocket_head(size, head);
+        /* The head may lie on bytes of `in` that were moved already, never on others: it is no
+         * longer than the packet is, but for the rest of one at the very beginning. */
+        memmove(out + *out_n + head_size, in.p + taken, size);
+        memcpy(out + *out_n, head, head_size);
+        *out_n += head_size + size;
+        taken += size;
+        ws->sent = place;
+    }
+    return taken;
 }
 
 static void append_control(struct buf *out, enum wslay_opcode opcode, struct bytes payload)

@@ -33,6 +33,12 @@ const char *websocket_words(const struct websocket *ws);
 
 /* The head of a binary message in one frame, before `payload_size` bytes; returns its size. */
 size_t websocket_head(size_t payload_size, uint8_t out[WEBSOCKET_HEAD_MAX]);
+/* Makes messages of MQTT's bytes: one for each packet, since there are clients that see only the
+ * first packet of a message; a packet that is not wholly in `in` makes several. Returns how much of
+ * `in` was taken: all, but for a last packet that is not whole and not the only one. `out` has
+ * WEBSOCKET_OUTPUT_ROOM(in.n) bytes, of which `in` may be the last ones. */
+#define WEBSOCKET_OUTPUT_ROOM(n) (2 * (n) + WEBSOCKET_HEAD_MAX)
+size_t websocket_output(struct websocket *ws, struct bytes in, uint8_t *out, size_t *out_n);
 /* Appends a Close frame. */
 void websocket_append_close(struct buf *out, uint16_t code);
 

@@ -18,9 +18,11 @@
  * wslay. */
 #define TLS_HANDSHAKE_BYTES (24 * 1024)
 #define WEBSOCKET_BYTES     (5 * 1024)
+#define FRAMED_AT_ONCE      (NET_STREAM_READ_BYTES / 2 - WEBSOCKET_HEAD_MAX) /* MQTT's bytes */
 
 _Static_assert(NET_STREAM_READ_BYTES + TLS_RECORD_MAX <= NET_READ_BYTES,
                "what one read of the socket holds must fit into the worker's buffer");
+_Static_assert(WEBSOCKET_OUTPUT_ROOM(FRAMED_AT_ONCE) <= NET_STREAM_READ_BYTES, "in one buffer");
 _Static_assert(PROXY_HEADER_MAX <= NET_STREAM_READ_BYTES, "a header is in one read or gathered");
 
 bool stream_is_needed(const struct net_bound *listener)
@@ -128,16 +130,27 @@ bool stream_push(struct net_connection *c)
     return true;
 }
 
-/* Gathers pieces behind the place for a frame's head. */
-static size_t gather(uint8_t *to, size_t room, const struct broker_piece *pieces, size_t count)
+/* Gathers the first bytes of the pieces, `n` at most; returns how many they are. */
+static size_t gather(uint8_t *to, size_t n, const struct broker_piece *pieces, size_t count)
 {
     size_t total = 0;
-    for (size_t i = 0; i < count && total < room; i++) {
-        size_t n = pieces[i].n < room - total ? pieces[i].n : room - total;
-        memcpy(to + total, pieces[i].p, n);
-        total += n;
+    for (size_t i = 0; i < count && total < n; i++) {
+        size_t size = pieces[i].n < n - total ? pieces[i].n : n - total;
+        memcpy(to + total, pieces[i].p, size);
+        total += size;
     }
     return total;
+}
+
+/* The same in WebSocket's frames, at the beginning of worker->raw. */
+static size_t gather_framed(struct net_connection *c, const struct broker_piece *pieces,
+                            size_t count, struct bytes *framed)
+{
+    uint8_t *plain = c->worker->raw + NET_STREAM_READ_BYTES - FRAMED_AT_ONCE;
+    size_t n = gather(plain, FRAMED_AT_ONCE, pieces, count), size;
+    n = websocket_output(c->stream->ws, bytes_of(plain, n), c->worker->raw, &size);
+    *framed = bytes_of(c->worker->raw, size);
+    return n;
 }
 
 /* Encrypts into the worker's buffer, which is there anyway, and keeps only what does not leave. */
@@ -158,22 +171,21 @@ static bool write_encrypted(struct net_connection *c, struct bytes plain)
 ssize_t stream_write(struct net_connection *c, const struct broker_piece *pieces, size_t count)
 {
     struct net_stream *stream = c->stream;
-    uint8_t *payload = c->worker->raw + WEBSOCKET_HEAD_MAX;
-    size_t n = gather(payload, NET_STREAM_READ_BYTES - WEBSOCKET_HEAD_MAX, pieces, count);
-    struct bytes framed = bytes_of(payload, n);
+    struct bytes out;
+    size_t n;
     ASSERT(!stream_is_pending(stream));
     if (stream->ws != NULL) {
-        uint8_t head[WEBSOCKET_HEAD_MAX];
-        size_t size = websocket_head(n, head);
-        memcpy(payload - size, head, size);
-        framed = bytes_of(payload - size, n + size);
+        n = gather_framed(c, pieces, count, &out);
+    } else {
+        n = gather(c->worker->raw, NET_STREAM_READ_BYTES, pieces, count);
+        out = bytes_of(c->worker->raw, n);
     }
     if (stream->has_tls)
-        return write_encrypted(c, framed) ? (ssize_t)n : -1;
-    ssize_t sent = send_bytes(c->fd, framed.p, framed.n);
+        return write_encrypted(c, out) ? (ssize_t)n : -1;
+    ssize_t sent = send_bytes(c->fd, out.p, out.n);
     if (sent < 0)
         return -1;
-    buf_append(&stream->out, framed.p + sent, framed.n - (size_t)sent);
+    buf_append(&stream->out, out.p + sent, out.n - (size_t)sent);
     return buf_status(&stream->out) == 0 ? (ssize_t)n : -1;
 }
 

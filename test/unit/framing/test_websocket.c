@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BINARY 0x82
 #define PING   0x89
@@ -174,6 +175,85 @@ static void heads_are_as_short_as_can_be(void **state)
     buf_close(&close);
 }
 
+/* Frames `in` in steps of at most `step` bytes, in place, and appends it to `out`. */
+static void output(struct bytes in, size_t step, struct buf *out)
+{
+    struct websocket *ws;
+    assert_int_equal(websocket_new(&ws), 0);
+    while (in.n > 0) {
+        size_t n = in.n < step ? in.n : step, room = WEBSOCKET_OUTPUT_ROOM(n), size;
+        uint8_t *place = malloc(room);
+        assert_non_null(place);
+        memcpy(place + room - n, in.p, n);
+        size_t taken = websocket_output(ws, bytes_of(place + room - n, n), place, &size);
+        assert_in_range(taken, 1, n);
+        assert_true(size <= room);
+        buf_append(out, place, size);
+        in = bytes_of(in.p + taken, in.n - taken);
+        free(place);
+    }
+    websocket_free(ws);
+}
+
+static void every_packet_is_a_message_of_its_own(void **state)
+{
+    (void)state;
+    static const uint8_t packets[] = {0xd0, 0, 0x40, 2, 0, 7, 0x30, 3, 0, 1, 'a', 0xd0, 0};
+    static const uint8_t expected[] = {0x82, 2,    0xd0, 0, 0x82, 4,   0x40, 2, 0,    7, 0x82,
+                                       5,    0x30, 3,    0, 1,    'a', 0x82, 2, 0xd0, 0};
+    for (size_t step = 5; step <= sizeof(packets); step++) { /* the longest packet, and more */
+        struct buf out = {0};
+        output(bytes_of(packets, sizeof(packets)), step, &out);
+        assert_int_equal(out.n, sizeof(expected));
+        assert_memory_equal(out.p, expected, sizeof(expected));
+        buf_close(&out);
+    }
+}
+
+/* What a client reads out of the frames. */
+static void append_payloads(struct buf *to, struct bytes frames)
+{
+    while (frames.n > 0) {
+        assert_true(frames.n >= 2 && frames.p[0] == 0x82);
+        size_t size = frames.p[1], at = 2;
+        if (size == 126) {
+            size = (size_t)(frames.p[2] << 8 | frames.p[3]);
+            at = 4;
+        }
+        assert_true(size < 127 || at == 4);
+        assert_true(frames.n >= at + size);
+        buf_append(to, frames.p + at, size);
+        frames = bytes_of(frames.p + at + size, frames.n - at - size);
+    }
+}
+
+static void a_packet_may_be_cut_at_every_byte(void **state)
+{
+    (void)state;
+    struct buf packets = {0};
+    for (size_t body = 0; body < 400; body += 57) {
+        buf_append_u8(&packets, 0x30);
+        if (body < 128) {
+            buf_append_u8(&packets, (uint8_t)body);
+        } else {
+            buf_append_u8(&packets, (uint8_t)(0x80 | (body & 0x7f)));
+            buf_append_u8(&packets, (uint8_t)(body >> 7));
+        }
+        for (size_t i = 0; i < body; i++)
+            buf_append_u8(&packets, (uint8_t)(0xff - i));
+    }
+    for (size_t step = 1; step <= packets.n; step++) {
+        struct buf framed = {0}, plain = {0};
+        output(buf_bytes(&packets), step, &framed);
+        append_payloads(&plain, buf_bytes(&framed));
+        assert_int_equal(plain.n, packets.n);
+        assert_memory_equal(plain.p, packets.p, packets.n);
+        buf_close(&framed);
+        buf_close(&plain);
+    }
+    buf_close(&packets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +261,8 @@ int main(void)
         cmocka_unit_test(violations_close_with_a_code_and_keep_what_came_before),
         cmocka_unit_test(a_close_is_answered_with_its_code),
         cmocka_unit_test(heads_are_as_short_as_can_be),
+        cmocka_unit_test(every_packet_is_a_message_of_its_own),
+        cmocka_unit_test(a_packet_may_be_cut_at_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
