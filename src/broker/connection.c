@@ -380,8 +380,9 @@ void conn_timer(struct broker *b, struct conn *conn)
     /* Packets do not move the timer; it looks at the time of the last one when it fires. Input that
      * waits for us is no silence of the client. */
     uint64_t allowed_ms = (uint64_t)conn->keep_alive_s * 1500;
-    bool holds_itself_up = conn_output_is_full(b, conn) ||
-                           (conn->output.bytes != 0 && !waiting_has_room_to_send(b, 1, 0));
+    bool holds_itself_up = conn->gates == NULL && /* else it is our disk */
+                           (conn_output_is_full(b, conn) ||
+                            (conn->output.bytes != 0 && !waiting_has_room_to_send(b, 1, 0)));
     if (conn->is_input_blocked && !holds_itself_up)
         conn->last_input_ms = b->now_ms;
     uint64_t due_ms = conn->last_input_ms + allowed_ms;

@@ -300,6 +300,8 @@ static bool finish_once(struct keeper *keeper, struct broker *const *shards, uin
         any = true;
         bool is_done = commit_until_done(keeper, &journal, 1);
         *(is_done ? &keeper->slots[i].stored : &keeper->slots[i].submitted) = journal;
+        if (!is_done) /* the others' turn would take as long, and end the same way */
+            return false;
     }
     return any;
 }
