@@ -151,7 +151,10 @@ def test_a_payload_of_5_megabytes_arrives_whole(clients, way, name, qos):
         pytest.skip('other levels are shown over the first and the last transport')
     payload = os.urandom(LARGE)
     client = clients.start(*way, name, filters=[(f'large/{name}', qos)], limit_s=60)
-    client.publish(f'large/{name}', payload, qos)
+    publisher = client
+    if way[:2] == ('paho_python', 'ws'):  # Paho 1.6 forgets the rest of a frame that is sent in part
+        publisher = clients.start('paho_python', 'tcp', way[2], f'{name}-p', limit_s=60)
+    publisher.publish(f'large/{name}', payload, qos)
     got = client.next_message().payload
     assert hashlib.sha256(got).digest() == hashlib.sha256(payload).digest()
 
