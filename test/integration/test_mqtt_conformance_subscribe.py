@@ -68,7 +68,7 @@ def test_refused_filters_do_not_hurt_the_others_of_their_packet(server, version)
     base = server.topic()
     sub = server.peer(version)
     failed = wire.FILTER_INVALID if version == 5 else 0x80
-    deep = '/'.join('x' * 100)  # more levels than the server takes
+    deep = '/'.join('x' * 300)  # more levels than the server takes
     assert sub.subscribe((f'{base}/a', 1), (deep, 0), (f'{base}/b', 2)) == [1, failed, 2]
     pub = server.peer(version, 1)
     pub.publish(f'{base}/a', b'', 2)
@@ -251,14 +251,14 @@ def test_topics_are_compared_byte_for_byte(server, version):
 
 def test_topics_may_be_long_and_have_many_levels(server, version):
     pub, sub = server.pair(version)
-    for topic in (server.topic('x' * 2000), server.topic('/' * 60)):
+    for topic in (server.topic('x' * 65000), server.topic('/' * 190)):
         sub.subscribe(topic)
         pub.publish(topic, b'x', 1)
         sub.take(topic, b'x')
 
 
 def test_a_topic_over_the_servers_limit_is_refused(server, version):
-    for topic in ('x' * 65535, '/' * 65535):
+    for topic in ('/' * 200, '/' * 65535):
         peer = server.peer(version)
         peer.send(wire.publish(version, topic, b''))
         peer.expect_end(wire.TOPIC_INVALID)
