@@ -197,7 +197,7 @@ def test_who_does_not_want_problem_information_gets_none_in_answers(server):
         assert answer.reason == wire.NO_SUBSCRIBERS and answer.props == {}
     peer.send(ack(5, wire.PUBREL, 99))
     assert peer.expect(wire.PUBCOMP, reason=wire.ID_NOT_FOUND).props == {}
-    peer.send(wire.subscribe(5, 1, ('/'.join('x' * 100), 0)))
+    peer.send(wire.subscribe(5, 1, ('/'.join('x' * 300), 0)))
     assert peer.expect(wire.SUBACK, codes=[wire.FILTER_INVALID]).props == {}
     peer.send(wire.unsubscribe(5, 2, server.topic()))
     assert peer.expect(wire.UNSUBACK, codes=[wire.NO_SUBSCRIPTION]).props == {}
