@@ -1,6 +1,7 @@
 #include "config/yaml.h"
 
 #include "config/yaml_lines.h"
+#include "config/yaml_numbers.h"
 #include "store/file.h"
 
 #include <stdarg.h>
@@ -118,8 +119,16 @@ int config_yaml_read(const char *path, const cyaml_schema_value_t *schema, void 
     *out = NULL;
     cyaml_err_t result = cyaml_load_data(text.p, text.n, &config, schema, out, NULL);
     if (result == CYAML_OK && *out != NULL) {
+        char value[64];
+        unsigned bad = yaml_line_of_bad_number(buf_bytes(&text), schema, value, sizeof value);
         buf_close(&text);
-        return 0;
+        if (bad == 0)
+            return 0;
+        config_yaml_free(schema, *out);
+        *out = NULL;
+        snprintf(why, why_size, "%s:%u: \"%s\" is no number; write digits only, such as 10000",
+                 path, bad, value);
+        return SEALMQ_E_CONFIG;
     }
     unsigned line = line_of_complaint(buf_bytes(&text), &log);
     buf_close(&text);

@@ -123,6 +123,8 @@ static void wrong_lines_are_named(void **state)
         unsigned line;
         const char *words;
     } cases[] = {
+        {"anonymous: yes\nlimits:\n  queued_messages: 10k\n", 3, "\"10k\" is no number"},
+        {"anonymous: yes\nlisteners:\n  - address: 127.0.0.1\n    port: 1883x\n", 4, "1883x"},
         {"workers: 1\ncolour: red\n", 2, "colour"},
         {"workers: many\n", 1, "many"},
         {"workers: 65\n", 1, "at most 64"},
