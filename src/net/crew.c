@@ -27,8 +27,8 @@
 #include <time.h>
 
 #define WINDOW_NS    (UINT64_C(50) * 1000 * 1000)
-#define DUTY_FULL    800 /* a runner that is busier gives a loop back */
-#define DUTY_SPARE   500 /* two that are less busy together become one */
+#define DUTY_FULL    900 /* a runner that is busier gives a loop back */
+#define DUTY_SPARE   800 /* two that are less busy together become one */
 #define CALM_WINDOWS 4
 #define DUTY_LIFE_MS 200 /* who has not measured for so long has slept */
 
