@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "crypto/seal.h"
+#include "crypto/sign_memory.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -95,14 +96,18 @@ void sign_raw(const struct sign_key *key, struct bytes message, struct signature
 {
     int failed = crypto_sign_detached(out->b, NULL, message.p, message.n, key->secret);
     ASSERT(failed == 0);
+    sign_memory_keep(&key->public_key, message, out, true);
 }
 
 int sign_verify_raw(const struct public_key *key, struct bytes message,
                     const struct signature *signature)
 {
-    if (crypto_sign_verify_detached(signature->b, message.p, message.n, key->b) != 0)
-        return SEALMQ_E_SIGNATURE;
-    return 0;
+    bool valid;
+    if (!sign_memory_find(key, message, signature, &valid)) {
+        valid = crypto_sign_verify_detached(signature->b, message.p, message.n, key->b) == 0;
+        sign_memory_keep(key, message, signature, valid);
+    }
+    return valid ? 0 : SEALMQ_E_SIGNATURE;
 }
 
 void public_key_fingerprint(const struct public_key *key, char out[FINGERPRINT_MAX])

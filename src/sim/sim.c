@@ -1,5 +1,6 @@
 #include "sim/sim.h"
 
+#include "crypto/sign_memory.h"
 #include "sim/sim_int.h"
 
 #include <stdarg.h>
@@ -9,6 +10,9 @@
 /* After healing, all must be well within this time, doubled time-outs and liars as primaries
  * included. */
 #define PROGRESS_BOUND_US UINT64_C(120000000)
+
+/* All of a run's signatures, or nearly. */
+#define SIGN_MEMORY_BITS 14
 
 void sim_trace(struct sim *sim, const char *format, ...)
 {
@@ -182,7 +186,12 @@ int sim_run(const struct sim_options *options, struct sim_result *out)
     sim->result = out;
     sim->now_us = 1000;
     sim_random_seed(&sim->random, options->seed);
-    int error = options->nodes > SIM_NODES_MAX ? SEALMQ_E_ARG : start(sim);
+    struct sign_memory *memory, *before = NULL;
+    int error = sign_memory_new(SIGN_MEMORY_BITS, &memory);
+    if (error == 0) {
+        before = sign_memory_use(memory);
+        error = options->nodes > SIM_NODES_MAX ? SEALMQ_E_ARG : start(sim);
+    }
     if (error == 0)
         run(sim);
     if (error == 0)
@@ -200,6 +209,9 @@ int sim_run(const struct sim_options *options, struct sim_result *out)
     }
     sim_clients_close(sim);
     sim_queue_close(&sim->queue);
+    if (memory != NULL)
+        sign_memory_use(before);
+    sign_memory_free(memory);
     free(sim->agreed);
     free(sim);
     return error;
