@@ -35,6 +35,7 @@ void aliases_free(struct aliases *table)
 /* The topic's slot, or the first free one, or the one that it would take from another. */
 static struct alias_slot *find(struct aliases *table, uint64_t hash, struct bytes topic)
 {
+    ASSERT(table->size != 0);
     for (size_t i = 0; i < table->size; i++) {
         struct alias_slot *slot = &table->slots[i];
         if (slot->topic == NULL ||

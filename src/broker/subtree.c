@@ -336,6 +336,7 @@ int subtree_shard_shares(struct subtree *tree, struct bytes filter, unsigned sha
     int error = make_holder(tree, filter, &node, &group);
     if (error != 0)
         return error;
+    ASSERT(group != NULL); /* the filter is a shared one */
     uint64_t bit = UINT64_C(1) << shard;
     group->others[shard] = count;
     group->shards = count.members != 0 ? group->shards | bit : group->shards & ~bit;

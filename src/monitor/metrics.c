@@ -1,7 +1,9 @@
 #include "monitor/metrics.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -55,10 +57,19 @@ void metrics_one(struct buf *out, const char *name, const char *type, const char
 /* The first two numbers of /proc/self/statm are pages: of address space, and resident. */
 static bool read_pages(unsigned long pages[2])
 {
+    char line[128];
+    char *rest = line;
     FILE *file = fopen("/proc/self/statm", "re");
-    bool is_read = file != NULL && fscanf(file, "%lu %lu", &pages[0], &pages[1]) == 2;
-    if (file != NULL)
-        fclose(file);
+    if (file == NULL)
+        return false;
+    bool is_read = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    for (int i = 0; is_read && i < 2; i++) {
+        const char *from = rest;
+        errno = 0;
+        pages[i] = strtoul(from, &rest, 10);
+        is_read = rest != from && errno == 0;
+    }
     return is_read;
 }
 

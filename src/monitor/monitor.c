@@ -213,7 +213,8 @@ int monitor_new(const struct monitor_options *options, struct monitor **out, cha
     if (monitor == NULL)
         return SEALMQ_E_NOMEM;
     clock_gettime(CLOCK_REALTIME, &now);
-    monitor->started_s = (double)now.tv_sec + (double)(now.tv_nsec / 1000000) / 1000;
+    int64_t started_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    monitor->started_s = (double)started_ms / 1000;
     monitor->options = *options;
     monitor->update_due_ms = UINT64_MAX;
     monitor->version = strdup(options->version);

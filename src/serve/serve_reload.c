@@ -1,6 +1,7 @@
 /* Reload: everything is read and compared first; only when nothing is wrong, anything changes. */
 #include "serve/serve_int.h"
 
+#include "base/assert.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -110,6 +111,7 @@ static void put_in_force(struct serve *serve, struct broker_config *config, stru
     }
     for (unsigned i = 0; i < net_server_workers(serve->server); i++) {
         struct net_worker *worker = net_server_worker(serve->server, i);
+        ASSERT(updates[i] != NULL);
         updates[i]->rules = rules_ref(loaded->rules);
         if (net_worker_post(worker, take_update, updates[i]) == 0)
             updates[i] = NULL;
