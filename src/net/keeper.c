@@ -48,6 +48,17 @@ uint64_t keeper_wall_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* The pauses of a lazy keeper go by a clock that nobody sets. */
+static void init_lock(struct keeper *keeper)
+{
+    pthread_condattr_t attributes;
+    ASSERT(pthread_mutex_init(&keeper->lock, NULL) == 0);
+    ASSERT(pthread_condattr_init(&attributes) == 0);
+    ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    ASSERT(pthread_cond_init(&keeper->wake, &attributes) == 0);
+    pthread_condattr_destroy(&attributes);
+}
+
 int keeper_new(const struct keeper_options *options, struct keeper **out, char *why,
                size_t why_size)
 {
@@ -73,8 +84,7 @@ int keeper_new(const struct keeper_options *options, struct keeper **out, char *
         free(keeper);
         return error;
     }
-    pthread_mutex_init(&keeper->lock, NULL);
-    pthread_cond_init(&keeper->wake, NULL);
+    init_lock(keeper);
     *out = keeper;
     return 0;
 }
@@ -172,7 +182,7 @@ static int commit(struct keeper *keeper, struct broker_journal *const *journals,
 static void wait_for(struct keeper *keeper, long ns)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += ns;
     until.tv_sec += until.tv_nsec / NS_PER_S;
     until.tv_nsec %= NS_PER_S;
