@@ -5,6 +5,7 @@
 #include "config/address.h"
 #include "mqtt/packet.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,24 +149,62 @@ static int check_response_information(const char *prefix, const struct config_so
                                    prefix);
 }
 
+/* Each place can be listened on once. Port 0 is whichever is free. */
+static int check_listeners_apart(const struct broker_config *config,
+                                 const struct config_source *source)
+{
+    for (unsigned i = 1; i < config->listeners_count; i++) {
+        for (unsigned before = 0; before < i; before++) {
+            if (!listener_config_meets(&config->listeners[before], &config->listeners[i]))
+                continue;
+            char place[64];
+            snprintf(place, sizeof place, "listeners[%u]", i);
+            return config_refuse(source, place,
+                                 "listeners[%u] and listeners[%u] would listen in the same place; "
+                                 "give one of them another address, port or unix path",
+                                 before, i);
+        }
+    }
+    return 0;
+}
+
+static int check_metrics(const struct broker_config *config, const struct config_source *source)
+{
+    const struct config_metrics *metrics = config->metrics;
+    const char *address = metrics->address != NULL ? metrics->address : CONFIG_METRICS_ADDRESS;
+    if (!address_is_numeric(address))
+        return config_refuse(source, "metrics.address",
+                             "metrics.address \"%s\" must be a numeric address, such as 127.0.0.1",
+                             address);
+    for (unsigned i = 0; metrics->port != 0 && i < config->listeners_count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+        if (listener->port != NULL && *listener->port == metrics->port &&
+            address_meets(listener->address, address))
+            return config_refuse(source, "metrics.port",
+                                 "metrics.port is %u, which is that of listeners[%u]; give one of "
+                                 "them another",
+                                 metrics->port, i);
+    }
+    return 0;
+}
+
 int broker_config_check(const struct broker_config *config, const struct config_source *source)
 {
     int error = 0;
     for (unsigned i = 0; error == 0 && i < config->listeners_count; i++)
         error = listener_config_check(&config->listeners[i], i, source);
+    if (error == 0)
+        error = check_listeners_apart(config, source);
     if (error == 0 && config->tokens != NULL)
         error = check_tokens(config->tokens, source);
     if (error == 0 && config->redirect != NULL)
         error = check_redirect(config->redirect, source);
     if (error == 0 && config->response_information != NULL)
         error = check_response_information(config->response_information, source);
+    if (error == 0 && config->metrics != NULL)
+        error = check_metrics(config, source);
     if (error != 0)
         return error;
-    const struct config_metrics *metrics = config->metrics;
-    if (metrics != NULL && metrics->address != NULL && !address_is_numeric(metrics->address))
-        return config_refuse(source, "metrics.address",
-                             "metrics.address \"%s\" must be a numeric address, such as 127.0.0.1",
-                             metrics->address);
     if (config->workers > CONFIG_WORKERS_MAX)
         return config_refuse(source, "workers", "workers is %u, at most %d are possible",
                              config->workers, CONFIG_WORKERS_MAX);

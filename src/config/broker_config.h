@@ -34,6 +34,7 @@
 #include "store/file.h"
 
 #define CONFIG_PORT_DEFAULT             1883
+#define CONFIG_METRICS_ADDRESS          "127.0.0.1"
 #define CONFIG_WORKERS_MAX              64
 #define CONFIG_SYS_INTERVAL             10
 #define CONFIG_SYS_INTERVAL_MAX         86400
@@ -52,7 +53,7 @@ struct config_persistence {
 };
 
 struct config_metrics {
-    char *address; /* NULL: loopback */
+    char *address; /* NULL: CONFIG_METRICS_ADDRESS */
     uint16_t port;
 };
 

@@ -110,7 +110,8 @@ int broker_config_print(const struct broker_config *config, const struct broker_
     }
     if (config->metrics != NULL) {
         print_text(out, "metrics:\n  address: ",
-                   config->metrics->address != NULL ? config->metrics->address : "127.0.0.1");
+                   config->metrics->address != NULL ? config->metrics->address
+                                                    : CONFIG_METRICS_ADDRESS);
         buf_printf(out, "  port: %u\n", config->metrics->port);
     }
     buf_printf(out, "workers: %u # 0: one for each processor\n", config->workers);

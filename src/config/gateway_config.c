@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define REPORT_INTERVAL_DEFAULT 1000
 
@@ -89,26 +90,26 @@ static const cyaml_schema_value_t config_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gateway_config, config_fields),
 };
 
-/* What a schema cannot say. */
-struct check {
-    const char *path;
-    char *why;
-    size_t why_size;
-};
-
-__attribute__((format(printf, 2, 3))) static int refuse(const struct check *check,
+/* What a schema cannot say. The words begin with the place that they are about. */
+__attribute__((format(printf, 2, 3))) static int refuse(const struct config_source *check,
                                                         const char *format, ...)
 {
-    int n = snprintf(check->why, check->why_size, "%s: ", check->path);
+    char words[512], place[64];
     va_list args;
     va_start(args, format);
-    if (n >= 0 && (size_t)n < check->why_size)
-        vsnprintf(check->why + n, check->why_size - (size_t)n, format, args);
+    vsnprintf(words, sizeof words, format, args);
     va_end(args);
-    return SEALMQ_E_CONFIG;
+    snprintf(place, sizeof place, "%.*s", (int)strcspn(words, " "), words);
+    return config_refuse(check, place, "%s", words);
 }
 
-static int check_source(const struct check *check, const struct gateway_source *source, unsigned i)
+static const char *source_address(const struct gateway_source *source)
+{
+    return source->address != NULL ? source->address : "127.0.0.1";
+}
+
+static int check_source(const struct config_source *check, const struct gateway_source *source,
+                        unsigned i)
 {
     if (source->type == GATEWAY_SOURCE_SYSTEM) {
         if (source->interval != 0 && (source->interval < 100 || source->interval > 86400000))
@@ -120,7 +121,7 @@ static int check_source(const struct check *check, const struct gateway_source *
                           source->device);
         return 0;
     }
-    const char *address = source->address != NULL ? source->address : "127.0.0.1";
+    const char *address = source_address(source);
     if (!address_is_numeric(address))
         return refuse(check, "sources[%u].address \"%s\" must be a numeric address", i, address);
     if (source->anonymous == (source->passwords != NULL))
@@ -133,6 +134,24 @@ static int check_source(const struct check *check, const struct gateway_source *
                       "sources[%u] is anonymous, but not on loopback (%s); give devices passwords "
                       "instead",
                       i, address);
+    return 0;
+}
+
+/* Each place can be listened on once. */
+static int check_sources_apart(const struct config_source *check,
+                               const struct gateway_config *config)
+{
+    for (unsigned i = 1; i < config->sources_count; i++) {
+        for (unsigned before = 0; before < i; before++) {
+            const struct gateway_source *a = &config->sources[before], *b = &config->sources[i];
+            if (a->type == GATEWAY_SOURCE_MQTT && b->type == GATEWAY_SOURCE_MQTT && a->port != 0 &&
+                a->port == b->port && address_meets(source_address(a), source_address(b)))
+                return refuse(check,
+                              "sources[%u] would listen where sources[%u] does; give it another "
+                              "address or port",
+                              i, before);
+        }
+    }
     return 0;
 }
 
@@ -151,7 +170,7 @@ static bool pattern_is_valid(const char *pattern)
     }
 }
 
-static int check_rule(const struct check *check, struct gateway_rule *rule, unsigned i,
+static int check_rule(const struct config_source *check, struct gateway_rule *rule, unsigned i,
                       uint32_t report_interval)
 {
     if (!pattern_is_valid(rule->pattern))
@@ -207,7 +226,7 @@ static bool report_topic_is_valid(const char *topic)
     return false;
 }
 
-static int check_config(const struct check *check, struct gateway_config *config)
+static int check_config(const struct config_source *check, struct gateway_config *config)
 {
     if (!id_is_valid(bytes_str(config->id)))
         return refuse(check,
@@ -234,13 +253,17 @@ static int check_config(const struct check *check, struct gateway_config *config
             return refuse(check, "nodes[%u].id \"%s\" is no id, such as node/a", i,
                           config->nodes[i].id);
     }
+    int error = 0;
     for (unsigned i = 0; i < config->sources_count; i++) {
-        int error = check_source(check, &config->sources[i], i);
+        error = check_source(check, &config->sources[i], i);
         if (error != 0)
             return error;
     }
+    error = check_sources_apart(check, config);
+    if (error != 0)
+        return error;
     for (unsigned i = 0; i < config->policies_count; i++) {
-        int error = check_rule(check, &config->policies[i], i, config->report_interval);
+        error = check_rule(check, &config->policies[i], i, config->report_interval);
         if (error != 0)
             return error;
     }
@@ -253,7 +276,7 @@ int gateway_config_read(const char *path, struct gateway_config **out, char *why
     int error = config_yaml_read(path, &config_schema, (void **)&config, why, why_size);
     if (error != 0)
         return error;
-    const struct check check = {path, why, why_size};
+    const struct config_source check = {path, why, why_size};
     error = check_config(&check, config);
     if (error != 0) {
         gateway_config_free(config);

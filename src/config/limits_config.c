@@ -29,9 +29,8 @@ static int check(const struct config_source *source, const char *place, uint64_t
 {
     if (value >= least && value <= most)
         return 0;
-    /* What is over INT64_MAX was a negative number in the file. */
-    return config_refuse(source, place, "%s is %lld%s%s, it must be %llu to %llu", place,
-                         (long long)value, unit[0] != '\0' ? " " : "", unit,
+    return config_refuse(source, place, "%s is %llu%s%s, it must be %llu to %llu", place,
+                         (unsigned long long)value, unit[0] != '\0' ? " " : "", unit,
                          (unsigned long long)least, (unsigned long long)most);
 }
 

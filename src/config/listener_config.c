@@ -108,6 +108,14 @@ bool listener_config_is_local(const struct config_listener *listener)
            (listener->unix_path != NULL || address_is_loopback(listener->address));
 }
 
+bool listener_config_meets(const struct config_listener *a, const struct config_listener *b)
+{
+    if (a->unix_path != NULL || b->unix_path != NULL)
+        return a->unix_path != NULL && b->unix_path != NULL &&
+               strcmp(a->unix_path, b->unix_path) == 0;
+    return *a->port != 0 && *a->port == *b->port && address_meets(a->address, b->address);
+}
+
 bool listener_config_takes(const struct config_listener *listener, enum config_way way)
 {
     bool takes = listener->log_in_count == 0;

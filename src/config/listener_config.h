@@ -88,6 +88,8 @@ extern const cyaml_schema_value_t listener_config_schema;
 
 /* Whether only this machine can reach it. */
 bool listener_config_is_local(const struct config_listener *listener);
+/* Whether the system would refuse one of them because of the other. */
+bool listener_config_meets(const struct config_listener *a, const struct config_listener *b);
 /* Whether its rules take that way, not whether the way can work. */
 bool listener_config_takes(const struct config_listener *listener, enum config_way way);
 /* Permission bits of its Unix socket. */

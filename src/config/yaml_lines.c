@@ -2,19 +2,32 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
-/* Loads the first document; false when it is none, with *damage set to where. */
-static bool load(struct bytes text, yaml_document_t *document, unsigned *damage)
+/* Where it ceases to be YAML. Of bytes that are no characters, libyaml tells the offset only. */
+static unsigned line_of_damage(const yaml_parser_t *parser, struct bytes text)
+{
+    unsigned line = 1;
+    if (parser->error != YAML_READER_ERROR)
+        return (unsigned)parser->problem_mark.line + 1;
+    for (size_t i = 0; i < text.n && i < parser->problem_offset; i++)
+        line += text.p[i] == '\n';
+    return line;
+}
+
+bool yaml_lines_load(struct bytes text, yaml_document_t *document, unsigned *damage,
+                     const char **problem)
 {
     yaml_parser_t parser;
     *damage = 0;
+    *problem = "out of memory";
     if (!yaml_parser_initialize(&parser))
         return false;
     yaml_parser_set_input_string(&parser, text.p, text.n);
     bool is_loaded = yaml_parser_load(&parser, document) != 0;
-    if (!is_loaded)
-        *damage = (unsigned)parser.problem_mark.line + 1;
+    if (!is_loaded && parser.problem != NULL) {
+        *damage = line_of_damage(&parser, text);
+        *problem = parser.problem; /* one of libyaml's own, which stay */
+    }
     yaml_parser_delete(&parser);
     return is_loaded;
 }
@@ -65,7 +78,8 @@ unsigned yaml_line_of(struct bytes text, const char *place)
 {
     yaml_document_t document;
     unsigned line;
-    if (!load(text, &document, &line))
+    const char *problem;
+    if (!yaml_lines_load(text, &document, &line, &problem))
         return line;
     yaml_node_t *node = yaml_document_get_root_node(&document);
     if (node != NULL)
@@ -83,35 +97,5 @@ unsigned yaml_line_of(struct bytes text, const char *place)
         }
     }
     yaml_document_delete(&document);
-    return line;
-}
-
-unsigned yaml_line_of_key(struct bytes text, const char *name, unsigned from)
-{
-    yaml_document_t document;
-    unsigned line = 0, damage;
-    if (!load(text, &document, &damage))
-        return damage;
-    for (yaml_node_t *node = document.nodes.start; node < document.nodes.top; node++) {
-        if (node->type != YAML_MAPPING_NODE)
-            continue;
-        for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-             pair < node->data.mapping.pairs.top; pair++) {
-            const yaml_node_t *key = yaml_document_get_node(&document, pair->key);
-            if (is_called(key, name, strlen(name)) && line_of_node(key) >= from &&
-                (line == 0 || line_of_node(key) < line))
-                line = line_of_node(key);
-        }
-    }
-    yaml_document_delete(&document);
-    return line;
-}
-
-unsigned yaml_line_of_damage(struct bytes text)
-{
-    yaml_document_t document;
-    unsigned line;
-    if (load(text, &document, &line))
-        yaml_document_delete(&document);
     return line;
 }

@@ -5,11 +5,15 @@
 
 #include "base/bytes.h"
 
+#include <stdbool.h>
+#include <yaml.h>
+
 /* Of a place such as "listeners[1].tls.cert"; where that is missing, of what it would be in. */
 unsigned yaml_line_of(struct bytes text, const char *place);
-/* Of the first key with that name from line `from` on, in any mapping. */
-unsigned yaml_line_of_key(struct bytes text, const char *name, unsigned from);
-/* Where the text ceases to be YAML; 0 when it does not. */
-unsigned yaml_line_of_damage(struct bytes text);
+
+/* Loads the first document, to be deleted. False when it is none: *damage is where (0: it cannot be
+ * told) and *problem, a constant, why. */
+bool yaml_lines_load(struct bytes text, yaml_document_t *document, unsigned *damage,
+                     const char **problem);
 
 #endif

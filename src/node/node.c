@@ -384,7 +384,8 @@ static int open_monitor(struct node *node, char *why, size_t why_size)
         .append_troubles = node_append_troubles,
     };
     if (config->metrics != NULL) {
-        options.address = config->metrics->address != NULL ? config->metrics->address : "127.0.0.1";
+        options.address =
+            config->metrics->address != NULL ? config->metrics->address : CONFIG_METRICS_ADDRESS;
         options.port = config->metrics->port;
     }
     return monitor_new(&options, &node->monitor, why, why_size);

@@ -129,7 +129,7 @@ static int open_monitor(struct serve *serve, char *why, size_t why_size)
         .health = &serve->health,
     };
     if (metrics != NULL) {
-        options.address = metrics->address != NULL ? metrics->address : "127.0.0.1";
+        options.address = metrics->address != NULL ? metrics->address : CONFIG_METRICS_ADDRESS;
         options.port = metrics->port;
     }
     return monitor_new(&options, &serve->monitor, why, why_size);

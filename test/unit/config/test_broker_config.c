@@ -20,12 +20,15 @@ static int read_text(void **state, const char *text, struct broker_config **out,
     return broker_config_read(path, out, why, 1024);
 }
 
-/* It is refused, with the words, and where: "broker.yaml:LINE:". */
+/* It is refused, with the words, and where: "broker.yaml:LINE:" (0: without a line). */
 static void assert_refused(void **state, const char *text, unsigned line, const char *words)
 {
     struct broker_config *config;
     char why[1024], place[64];
-    snprintf(place, sizeof place, "broker.yaml:%u: ", line);
+    if (line != 0)
+        snprintf(place, sizeof place, "broker.yaml:%u: ", line);
+    else
+        snprintf(place, sizeof place, "broker.yaml: ");
     assert_int_equal(read_text(state, text, &config, why), SEALMQ_E_CONFIG);
     if (strstr(why, place) == NULL || strstr(why, words) == NULL)
         fail_msg("\"%s\" does not say \"%s\" and \"%s\"", why, place, words);
@@ -160,9 +163,60 @@ static void wrong_lines_are_named(void **state)
         {"listeners:\n  - address: ::1\n    port: 1\n    tls: {cert: c, key: k, crl: r}\n", 4,
          "ca"},
         {"acl: a\n\tb: [\n", 2, "tab"},
+        {"acl: a\npasswords: \"\xff\"\n", 2, "YAML"},
+        {"", 0, "is empty"},
+        {"- acl\n", 1, "lines of `key: value`"},
+        {"colour: red\n", 1, "\"colour\" is not known here; known are: listeners, anonymous"},
+        {"limits:\n  bananas: 1\n", 2, "not known in limits; known are: packet_bytes"},
+        {"acl: a\nworkers: 1\nacl: b\n", 3, "acl is said twice"},
+        {"acl: a\nlimits:\nworkers: 1\n", 2, "limits must have lines"},
+        {"acl: a\nlimits: [1]\n", 2, "limits must have lines"},
+        {"acl: [a]\n", 1, "acl must be a single text"},
+        {"acl:\n", 1, "acl is empty"},
+        {"[a, b]: c\n", 1, "a key must be"},
+        {"workers: [1]\n", 1, "workers must be a number"},
+        {"workers: -1\n", 1, "must not be negative"},
+        {"workers: 99999999999\n", 1, "at most 4294967295"},
+        {"limits:\n  queued_bytes: 99999999999999999999\n", 2, "at most"},
+        {"anonymous: {a: b}\n", 1, "anonymous must be a single word"},
+        {"listeners: 1883\n", 1, "listeners must be a list"},
+        {"listeners: []\n", 1, "at least 1"},
+        {"listeners:\n  - 1883\n", 2, "listeners must have lines"},
+        {"listeners:\n  - {address: \"::1\", port: 1, transport: udp}\n", 2,
+         "transport is \"udp\", it must be one of: tcp, websocket"},
+        {"listeners:\n  - {address: \"::1\", port: 70000}\n", 2, "port is 70000, at most 65535"},
+        {"persistence:\n  durability: full\n", 2, "folder is missing in persistence"},
+        {"response_information: \"a\\0b\"\n", 1, "NUL"},
+        {"listeners:\n  - {address: 127.0.0.1, port: 1}\n  - {address: 127.0.0.1, port: 1}\n", 3,
+         "listeners[0] and listeners[1] would listen in the same place"},
+        {"listeners:\n  - {address: 0.0.0.0, port: 1}\n  - {address: \"::\", port: 1}\n"
+         "  - {address: 127.0.0.1, port: 1}\n",
+         4, "listeners[0] and listeners[2]"},
+        {"listeners:\n  - {address: \"::1\", port: 1}\n  - {address: \"0:0::1\", port: 1}\n", 3,
+         "another address, port or unix path"},
+        {"listeners:\n  - {unix: /s}\n  - {unix: /t}\n  - unix: /s\n", 4,
+         "listeners[0] and listeners[2]"},
+        {"listeners: [{address: 0.0.0.0, port: 9464}]\nmetrics:\n  port: 9464\n", 3,
+         "which is that of listeners[0]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_refused(state, cases[i].text, cases[i].line, cases[i].words);
+}
+
+static void listeners_that_do_not_meet_stand_beside_each_other(void **state)
+{
+    struct broker_config *config;
+    char why[1024];
+    if (read_text(state,
+                  "listeners:\n"
+                  "  - {address: 0.0.0.0, port: 1}\n  - {address: \"::\", port: 1}\n"
+                  "  - {address: 127.0.0.1, port: 2}\n  - {address: 127.0.0.2, port: 2}\n"
+                  "  - {address: 127.0.0.1, port: 0}\n  - {address: 127.0.0.1, port: 0}\n"
+                  "  - {unix: /s}\n  - {unix: /t}\n"
+                  "metrics: {address: 127.0.0.3, port: 2}\n",
+                  &config, why) != 0)
+        fail_msg("%s", why);
+    broker_config_free(config);
 }
 
 static void anonymous_is_off_but_on_this_machine_without_log_in(void **state)
@@ -224,6 +278,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(everything_can_be_said, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(what_is_printed_can_be_read, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(wrong_lines_are_named, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(listeners_that_do_not_meet_stand_beside_each_other,
+                                        folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(anonymous_is_off_but_on_this_machine_without_log_in,
                                         folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(a_file_that_is_missing_is_named, folder_setup,

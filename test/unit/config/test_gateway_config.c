@@ -135,7 +135,8 @@ static void ids_and_topics_are_checked(void **state)
 static void sources_are_checked(void **state)
 {
     refused(state, HEAD "sources: []\n", "sources");
-    refused(state, HEAD "sources:\n  - type: system\n    interval: 50\n", "100 to 86400000");
+    refused(state, HEAD "sources:\n  - type: system\n    interval: 50\n",
+            "gateway.yaml:8: sources[0].interval is 50 ms, it must be 100 to 86400000");
     refused(state, HEAD "sources:\n  - type: system\n    device: my box\n", "sources[0].device");
     refused(state, HEAD "sources:\n  - type: mqtt\n    port: 1884\n", "anonymous: true");
     refused(state,
@@ -151,6 +152,10 @@ static void sources_are_checked(void **state)
                  "    address: localhost\n",
             "numeric");
     refused(state, HEAD "sources:\n  - type: mqtt\n    port: 70000\n    anonymous: true\n", "port");
+    refused(state,
+            HEAD "sources:\n  - type: mqtt\n    port: 1884\n    anonymous: yes\n"
+                 "  - type: mqtt\n    address: 0.0.0.0\n    port: 1884\n    passwords: p\n",
+            "gateway.yaml:10: sources[1] would listen where sources[0] does");
     /* A word that is neither yes nor no opens nothing. */
     refused(state, HEAD "sources:\n  - type: mqtt\n    port: 1884\n    anonymous: of\n",
             "anonymous");

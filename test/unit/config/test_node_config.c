@@ -167,7 +167,7 @@ static void too_many_listeners_are_refused(void **state)
     struct node_config *config;
     char text[1024] = LEAST, why[512];
     for (int i = 1; i < CONFIG_LISTENERS_MAX; i++)
-        strcat(text, "  - {address: 127.0.0.1, port: 1}\n");
+        strcat(text, "  - {address: 127.0.0.1, port: 0}\n");
     assert_int_equal(read_text(state, text, &config, why), 0);
     assert_int_equal(config->broker.listeners_count, CONFIG_LISTENERS_MAX);
     node_config_free(config);
