@@ -12,12 +12,8 @@ static int add_genesis_key(struct chain *chain, const struct public_key *key)
     return chain_add_key(chain, key) == NULL ? SEALMQ_E_NOMEM : 0;
 }
 
-static int add_validator(struct chain *chain, const struct validator *validator)
+static int add_validator_keys(struct chain *chain, const struct validator *validator)
 {
-    struct member_value value = {.role = MEMBER_VALIDATOR, .status = MEMBER_ACTIVE, .key_count = 1};
-    value.keys[0].key = validator->key;
-    if (chain_add_member(chain, bytes_str(validator->id), &value) == NULL)
-        return SEALMQ_E_NOMEM;
     int error = add_genesis_key(chain, &validator->key);
     if (error == 0)
         error = add_genesis_key(chain, &validator->log_key);
@@ -26,13 +22,28 @@ static int add_validator(struct chain *chain, const struct validator *validator)
     return error;
 }
 
-static int fill_state(struct chain *chain)
+int chain_add_genesis_keys(struct chain *chain)
 {
-    int error = statetree_new(&chain->tree);
+    int error = 0;
     for (size_t i = 0; i < chain->genesis.validators.n && error == 0; i++)
-        error = add_validator(chain, &chain->genesis.validators.v[i]);
+        error = add_validator_keys(chain, &chain->genesis.validators.v[i]);
     for (size_t i = 0; i < chain->genesis.admin_count && error == 0; i++)
         error = add_genesis_key(chain, &chain->genesis.admins[i].key);
+    return error;
+}
+
+static int add_validator(struct chain *chain, const struct validator *validator)
+{
+    struct member_value value = {.role = MEMBER_VALIDATOR, .status = MEMBER_ACTIVE, .key_count = 1};
+    value.keys[0].key = validator->key;
+    return chain_add_member(chain, bytes_str(validator->id), &value) == NULL ? SEALMQ_E_NOMEM : 0;
+}
+
+static int fill_state(struct chain *chain)
+{
+    int error = chain_add_genesis_keys(chain);
+    for (size_t i = 0; i < chain->genesis.validators.n && error == 0; i++)
+        error = add_validator(chain, &chain->genesis.validators.v[i]);
     return error == 0 ? entries_write_genesis(chain) : error;
 }
 
@@ -58,7 +69,7 @@ static int start_log(struct chain *chain)
     return error;
 }
 
-int chain_new(const struct genesis *genesis, struct chain **out)
+int chain_new_empty(const struct genesis *genesis, struct chain **out)
 {
     *out = NULL;
     if (genesis->validators.n < 1 || genesis->validators.n > VALIDATORS_MAX ||
@@ -69,7 +80,23 @@ int chain_new(const struct genesis *genesis, struct chain **out)
         return SEALMQ_E_NOMEM;
     chain->genesis = *genesis;
     validator_set_hash(&chain->genesis.validators, &chain->validators_hash);
-    int error = fill_state(chain);
+    int error = statetree_new(&chain->tree);
+    if (error != 0) {
+        chain_free(chain);
+        return error;
+    }
+    *out = chain;
+    return 0;
+}
+
+int chain_new(const struct genesis *genesis, struct chain **out)
+{
+    *out = NULL;
+    struct chain *chain;
+    int error = chain_new_empty(genesis, &chain);
+    if (error != 0)
+        return error;
+    error = fill_state(chain);
     if (error == 0)
         error = start_log(chain);
     if (error != 0) {

@@ -13,6 +13,8 @@
 #include "base/assert.h"
 #include "base/text.h"
 
+#include <stdlib.h>
+
 /* --- one entry's value --- */
 
 static void window_encode(const struct chain_sender *sender, struct buf *out)
@@ -196,8 +198,7 @@ static const struct chain_item *find_item(const struct chain *chain, struct byte
     return sender == NULL ? NULL : sender_find_item(sender, (uint32_t)num);
 }
 
-/* Appends the value of the entry, if there could be one with such a key. */
-static int encode_entry(const struct chain *chain, struct bytes key, struct buf *value)
+int chain_entry_value(const struct chain *chain, struct bytes key, struct buf *value)
 {
     const struct chain_member *member;
     const struct chain_sender *sender;
@@ -225,6 +226,82 @@ static int encode_entry(const struct chain *chain, struct bytes key, struct buf 
     return buf_status(value);
 }
 
+/* --- all keys --- */
+
+struct key_list {
+    struct buf text; /* the keys, one behind another */
+    struct buf ends; /* size_t each */
+};
+
+static void list_key(struct key_list *list)
+{
+    buf_append(&list->ends, &list->text.n, sizeof(list->text.n));
+}
+
+static void list_sender(const struct chain_sender *sender, struct key_list *list)
+{
+    sender_key("window/", sender->id, &list->text);
+    list_key(list);
+    if (sender->next != 1) { /* an interval was covered */
+        sender_key("history/", sender->id, &list->text);
+        list_key(list);
+    }
+    for (size_t i = 0; i < sender->item_count; i++) {
+        state_key_item(bytes_str(sender->id), sender->by_num[i]->item.num, &list->text);
+        list_key(list);
+    }
+}
+
+static int list_all(const struct chain *chain, struct key_list *list)
+{
+    const struct bytes single[] = {STATE_KEY_ADMINS, STATE_KEY_PARAMETERS, STATE_KEY_VALIDATORS};
+    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
+        buf_append_bytes(&list->text, single[i]);
+        list_key(list);
+    }
+    for (const struct chain_member *m = chain->members; m != NULL; m = m->hh.next) {
+        state_key_member(bytes_str(m->id), &list->text);
+        list_key(list);
+    }
+    for (const struct chain_sender *s = chain->senders; s != NULL; s = s->hh.next)
+        list_sender(s, list);
+    int error = buf_status(&list->text);
+    return error != 0 ? error : buf_status(&list->ends);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+int chain_keys_each(const struct chain *chain, chain_key_fn fn, void *context)
+{
+    struct key_list list = {0};
+    struct bytes *keys = NULL;
+    size_t n = 0;
+    int error = list_all(chain, &list);
+    if (error == 0) {
+        n = list.ends.n / sizeof(size_t);
+        keys = calloc(n, sizeof(*keys));
+        error = keys == NULL ? SEALMQ_E_NOMEM : 0;
+    }
+    size_t from = 0;
+    for (size_t i = 0; i < n && error == 0; i++) {
+        size_t end;
+        memcpy(&end, list.ends.p + i * sizeof(end), sizeof(end));
+        keys[i] = bytes_of(list.text.p + from, end - from);
+        from = end;
+    }
+    if (error == 0)
+        qsort(keys, n, sizeof(*keys), compare_keys);
+    for (size_t i = 0; i < n && error == 0; i++)
+        error = fn(context, keys[i]);
+    free(keys);
+    buf_close(&list.text);
+    buf_close(&list.ends);
+    return error;
+}
+
 int chain_prove_state(struct chain *chain, struct bytes key, struct buf *value,
                       struct statetree_path *out)
 {
@@ -233,7 +310,7 @@ int chain_prove_state(struct chain *chain, struct bytes key, struct buf *value,
     if (error != 0)
         return error;
     size_t start = value->n;
-    error = encode_entry(chain, key, value);
+    error = chain_entry_value(chain, key, value);
     if (error != 0)
         value->n = start;
     return error;

@@ -7,6 +7,7 @@
  *   chain_journal.c  begin, undo, rollback
  *   chain_entries.c  the state as entries of the state tree
  *   chain_block.c    whole blocks
+ *   chain_restore.c  the state out of a snapshot's entries
  *
  * Invariants:
  * 1. The state tree, the log and the tip are those after the last appended block, always. Tentative
@@ -117,6 +118,13 @@ static inline uint64_t chain_next_height(const struct chain *chain)
     return chain->tip.height + 1;
 }
 
+/* --- chain.c --- */
+
+/* A chain with nothing in its state, and no tip. SEALMQ_E_NOMEM, SEALMQ_E_ARG as chain_new. */
+SEALMQ_MUST_CHECK int chain_new_empty(const struct genesis *genesis, struct chain **out);
+/* The keys that the genesis names. */
+SEALMQ_MUST_CHECK int chain_add_genesis_keys(struct chain *chain);
+
 /* --- chain_state.c --- */
 
 /* NULL: none. */
@@ -159,6 +167,13 @@ void journal_forget(struct journal *journal);
 
 /* Writes the entries of the genesis state into the empty tree. */
 SEALMQ_MUST_CHECK int entries_write_genesis(struct chain *chain);
+
+/* Appends the value of the entry, if there could be one with such a key. SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int chain_entry_value(const struct chain *chain, struct bytes key,
+                                        struct buf *value);
+/* The keys of all entries, ascending; `fn` may end it with an error. SEALMQ_E_NOMEM. */
+typedef int (*chain_key_fn)(void *context, struct bytes key);
+SEALMQ_MUST_CHECK int chain_keys_each(const struct chain *chain, chain_key_fn fn, void *context);
 
 /* New values of entries, encoded: str16 key || str32 value, one after another. */
 struct entries {

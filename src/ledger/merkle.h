@@ -34,20 +34,45 @@ struct merkle_edge {
 void merkle_edge_append(struct merkle_edge *edge, const struct hash *leaf);
 void merkle_edge_root(const struct merkle_edge *edge, struct hash *out);
 
-/* A log of leaf hashes in memory from which any inclusion and consistency proof can be made in
- * O(log^2 n): keeps all complete subtrees. Zero-initialised is empty. */
+/* A log of leaf hashes in memory from which inclusion and consistency proofs can be made in
+ * O(log^2 n): keeps the complete subtrees from `base` on, and the edge of what is before. Proofs
+ * are of leaves, and between sizes, from the base on. Zero-initialised is empty, with base 0. */
 struct merkle_log {
-    struct hash *levels[64]; /* levels[k]: hashes of the complete subtrees of 2^k leaves */
+    struct hash *levels[64]; /* levels[k][i]: complete subtree first[k] + i of 2^k leaves */
     size_t capacity[64];
-    uint64_t size;
+    uint64_t first[64];
+    uint64_t size, base;
 };
+/* An empty log becomes one whose first edge->size leaves are known by their edge alone.
+ * SEALMQ_E_NOMEM. */
+SEALMQ_MUST_CHECK int merkle_log_begin(struct merkle_log *log, const struct merkle_edge *edge);
 SEALMQ_MUST_CHECK int merkle_log_append(struct merkle_log *log, const struct hash *leaf);
 void merkle_log_close(struct merkle_log *log);
-/* The root when the log had `size` leaves (size <= log->size). */
+/* The base becomes `base` (log->base <= base <= log->size): what only older leaves need goes. */
+void merkle_log_forget(struct merkle_log *log, uint64_t base);
+/* The edge when the log had `size` leaves (log->base <= size <= log->size). */
+void merkle_log_edge(const struct merkle_log *log, uint64_t size, struct merkle_edge *out);
+/* The root when the log had `size` leaves (log->base <= size <= log->size). */
 void merkle_log_root(const struct merkle_log *log, uint64_t size, struct hash *out);
+/* log->base <= index < size <= log->size. */
 void merkle_log_prove(const struct merkle_log *log, uint64_t index, uint64_t size,
                       struct merkle_path *out);
+/* log->base <= m <= n <= log->size; m is not 0. */
 void merkle_log_prove_consistency(const struct merkle_log *log, uint64_t m, uint64_t n,
                                   struct merkle_path *out);
+
+/* Leaves, wherever they are, that can tell the root of the subtree over any of the ranges that RFC
+ * 6962 cuts a tree into: from < to, and `from` a multiple of the smallest power of two that is
+ * >= to - from. */
+struct merkle_source {
+    void (*root)(const void *leaves, uint64_t from, uint64_t to, struct hash *out);
+    const void *leaves;
+};
+/* RFC 6962 section 2.1.1, PATH(index, D[n]); index < n. */
+void merkle_source_prove(const struct merkle_source *source, uint64_t n, uint64_t index,
+                         struct merkle_path *out);
+/* RFC 6962 section 2.1.2, PROOF(m, D[n]); 0 < m <= n. */
+void merkle_source_prove_consistency(const struct merkle_source *source, uint64_t n, uint64_t m,
+                                     struct merkle_path *out);
 
 #endif

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "ledger/mempool.h"
+#include "ledger/snapshot.h"
 #include "lib/failing_memory.h"
 
 #include <stdio.h>
@@ -223,6 +224,75 @@ static void a_pool_that_has_no_memory_keeps_what_it_has(void **state)
     chain_free(chain);
 }
 
+static int keep_chunk(void *context, uint32_t at, struct bytes chunk)
+{
+    struct buf *kept = context;
+    assert_int_equal(at, 0);
+    buf_reset(kept);
+    buf_append_bytes(kept, chunk);
+    return buf_status(kept);
+}
+
+static int restore(struct bytes manifest, struct bytes chunk, const struct block_header *next,
+                   struct chain **out)
+{
+    struct snapshot snapshot;
+    struct chain_restore *work;
+    *out = NULL;
+    int error = snapshot_decode(manifest, &snapshot);
+    if (error == 0)
+        error = chain_restore_begin(&network.genesis, &snapshot, &work);
+    if (error != 0)
+        return error;
+    error = chain_restore_chunk(work, chunk);
+    if (error == 0)
+        error = chain_restore_end(work, next, out);
+    chain_restore_free(work);
+    return error;
+}
+
+static void a_snapshot_that_memory_does_not_suffice_for_is_made_and_taken_later(void **state)
+{
+    (void)state;
+    struct batch batch = {0};
+    fill_batch(&batch);
+    struct chain *chain = network_chain(&network), *back;
+    assert_int_equal(append_batch(chain, &batch), 0);
+    struct buf manifest = {0}, chunk = {0};
+    int error;
+    size_t failures = 0;
+    for (size_t n = 1;; n++) {
+        memory_fail_at(n);
+        error = snapshot_make(chain, keep_chunk, &chunk, &manifest);
+        if (!memory_has_failed())
+            break;
+        assert_int_equal(error, SEALMQ_E_NOMEM);
+        buf_close(&manifest);
+        buf_close(&chunk);
+        failures++;
+    }
+    assert_int_equal(error, 0);
+    assert_true(failures > 5);
+    struct block_header next;
+    chain_next_header(chain, &next);
+    for (size_t n = 1;; n++) {
+        memory_fail_at(n);
+        error = restore(buf_bytes(&manifest), buf_bytes(&chunk), &next, &back);
+        if (!memory_has_failed())
+            break;
+        assert_int_equal(error, SEALMQ_E_NOMEM);
+        assert_null(back);
+        failures++;
+    }
+    assert_int_equal(error, 0);
+    assert_true(failures > 100);
+    assert_true(hash_equal(chain_tip_hash(chain), chain_tip_hash(back)));
+    chain_free(back);
+    chain_free(chain);
+    buf_close(&manifest);
+    buf_close(&chunk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_chain_that_memory_does_not_suffice_for_is_not_made),
         cmocka_unit_test(requests_are_made_whole_or_not_at_all),
         cmocka_unit_test(a_pool_that_has_no_memory_keeps_what_it_has),
+        cmocka_unit_test(a_snapshot_that_memory_does_not_suffice_for_is_made_and_taken_later),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -1,6 +1,6 @@
 /* A whole small chain that another implementation wrote down (test/vectors/make_chain_vectors):
  * every byte of genesis, requests, blocks, state entries and roots. */
-#include "ledger/chain.h"
+#include "ledger/snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,6 +116,27 @@ static void check_state(struct chain *chain, const cJSON *vector)
     assert_true(hash_equal(&root, &expected));
 }
 
+static int compare_chunk(void *context, uint32_t at, struct bytes chunk)
+{
+    assert_int_equal(at, 0);
+    assert_true(bytes_equal(chunk, buf_bytes(context)));
+    return 0;
+}
+
+static void check_snapshot(const struct chain *chain)
+{
+    cJSON *vector = vectors_load("snapshot.json");
+    struct buf chunk = vector_hex(vector, "chunk");
+    struct buf expected = vector_hex(vector, "manifest");
+    struct buf manifest = {0};
+    assert_int_equal(snapshot_make(chain, compare_chunk, &chunk, &manifest), 0);
+    assert_true(bytes_equal(buf_bytes(&manifest), buf_bytes(&expected)));
+    buf_close(&manifest);
+    buf_close(&expected);
+    buf_close(&chunk);
+    cJSON_Delete(vector);
+}
+
 static void the_chain_takes_its_blocks_to_the_same_state(void **state)
 {
     (void)state;
@@ -146,6 +167,7 @@ static void the_chain_takes_its_blocks_to_the_same_state(void **state)
         height++;
     }
     assert_int_equal(height, 5);
+    check_snapshot(chain);
     chain_free(chain);
 }
 

@@ -363,6 +363,74 @@ static void a_log_proves_what_a_large_tree_holds(void **state)
     free(large);
 }
 
+/* Roots, paths and consistency proofs of a log that has forgotten what is before its base. */
+static void assert_knows_all_from(const struct merkle_log *log, size_t base)
+{
+    assert_int_equal(log->base, base);
+    for (size_t n = base; n <= log->size; n++) {
+        struct hash want, root;
+        struct merkle_edge want_edge = {0}, edge;
+        struct merkle_path want_path, path;
+        merkle_root(leaves, n, &want);
+        merkle_log_root(log, n, &root);
+        assert_memory_equal(&root, &want, sizeof(root));
+        for (size_t i = 0; i < n; i++)
+            merkle_edge_append(&want_edge, &leaves[i]);
+        merkle_log_edge(log, n, &edge);
+        assert_int_equal(edge.size, n);
+        merkle_edge_root(&edge, &root);
+        assert_memory_equal(&root, &want, sizeof(root));
+        assert_memory_equal(edge.nodes, want_edge.nodes,
+                            (size_t)__builtin_popcountll(n) * HASH_SIZE);
+        for (size_t index = base; index < n; index++) {
+            merkle_prove(leaves, n, index, &want_path);
+            merkle_log_prove(log, index, n, &path);
+            assert_path_equal(&path, &want_path);
+        }
+        for (size_t m = base == 0 ? 1 : base; m <= n; m++) {
+            merkle_prove_consistency(leaves, n, m, &want_path);
+            merkle_log_prove_consistency(log, m, n, &path);
+            assert_path_equal(&path, &want_path);
+        }
+    }
+}
+
+static void a_log_goes_on_from_its_edge(void **state)
+{
+    (void)state;
+    for (size_t base = 0; base <= SIZE_MOST; base++) {
+        struct merkle_edge edge = {0};
+        struct merkle_log log = {0};
+        for (size_t i = 0; i < base; i++)
+            merkle_edge_append(&edge, &leaves[i]);
+        assert_int_equal(merkle_log_begin(&log, &edge), 0);
+        for (size_t i = base; i < SIZE_MOST; i++)
+            assert_int_equal(merkle_log_append(&log, &leaves[i]), 0);
+        assert_knows_all_from(&log, base);
+        merkle_log_close(&log);
+    }
+}
+
+static void a_log_forgets_what_only_older_leaves_need(void **state)
+{
+    (void)state;
+    for (size_t step = 1; step < SIZE_MOST; step += 3) {
+        struct merkle_log log = {0};
+        size_t base = 0;
+        for (size_t i = 0; i < SIZE_MOST; i++) {
+            assert_int_equal(merkle_log_append(&log, &leaves[i]), 0);
+            if (i % 5 == 0 && base + step <= i + 1) {
+                base += step;
+                merkle_log_forget(&log, base);
+            }
+        }
+        assert_knows_all_from(&log, base);
+        merkle_log_forget(&log, log.size);
+        assert_knows_all_from(&log, SIZE_MOST);
+        merkle_log_close(&log);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +444,8 @@ int main(void)
         cmocka_unit_test(positions_outside_of_the_tree_are_refused),
         cmocka_unit_test(the_largest_sizes_are_refused_without_harm),
         cmocka_unit_test(a_log_proves_what_a_large_tree_holds),
+        cmocka_unit_test(a_log_goes_on_from_its_edge),
+        cmocka_unit_test(a_log_forgets_what_only_older_leaves_need),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
