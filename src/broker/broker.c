@@ -82,6 +82,7 @@ void broker_change_limits(struct broker *b, const struct broker_limits *limits)
     b->limits.waiting_bytes = old.waiting_bytes;
     b->limits.passing_bytes = old.passing_bytes;
     b->limits.accepts_per_second = old.accepts_per_second;
+    b->limits.connections_per_address = old.connections_per_address;
     b->limits.connects_per_second = old.connects_per_second;
     ASSERT(b->limits.inflight != 0 && b->limits.output_bytes != 0 && b->limits.topic_bytes != 0);
 }
@@ -185,6 +186,11 @@ void broker_access_changed(struct broker *b)
 void broker_count_accept_pause(struct broker *b)
 {
     STAT_ADD(b, accepts_paused_total, 1);
+}
+
+void broker_count_address_refused(struct broker *b)
+{
+    STAT_ADD(b, connections_refused_total, 1);
 }
 
 void broker_stats_get(const struct broker *b, struct broker_stats *out)

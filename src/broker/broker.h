@@ -45,21 +45,22 @@ enum broker_overflow {
 /* Limits, each with a default (broker_limits_default). A limit of 0 means none where it says so.
  * "In all" is for all shards together. docs/adr/019-limits.md says how they work together. */
 struct broker_limits {
-    uint32_t packet_bytes;        /* largest packet taken from a client */
-    uint32_t connections;         /* in all */
-    uint32_t sessions;            /* in all, connected or not */
-    uint64_t subscriptions_all;   /* in all */
-    uint32_t subscriptions;       /* per session */
-    uint32_t topic_levels;        /* of a topic or filter */
-    uint32_t topic_bytes;         /* of a topic or filter */
-    uint16_t receive_maximum;     /* QoS 1 and 2 messages a client may have unacknowledged */
-    uint16_t inflight;            /* the same towards a client, unless it asks for less */
-    uint64_t inflight_bytes;      /* the same in bytes; one message always goes */
-    uint16_t topic_aliases;       /* a client may use */
-    uint16_t topic_aliases_sent;  /* to a client, of those that it allows; at most 64 count */
-    uint32_t queued_messages;     /* waiting in one session */
-    uint64_t queued_bytes;        /* the same in bytes */
-    uint64_t queued_messages_all; /* waiting in all sessions */
+    uint32_t packet_bytes;            /* largest packet taken from a client */
+    uint32_t connections;             /* in all */
+    uint32_t connections_per_address; /* of one source; the host's to count; 0: any */
+    uint32_t sessions;                /* in all, connected or not */
+    uint64_t subscriptions_all;       /* in all */
+    uint32_t subscriptions;           /* per session */
+    uint32_t topic_levels;            /* of a topic or filter */
+    uint32_t topic_bytes;             /* of a topic or filter */
+    uint16_t receive_maximum;         /* QoS 1 and 2 messages a client may have unacknowledged */
+    uint16_t inflight;                /* the same towards a client, unless it asks for less */
+    uint64_t inflight_bytes;          /* the same in bytes; one message always goes */
+    uint16_t topic_aliases;           /* a client may use */
+    uint16_t topic_aliases_sent;      /* to a client, of those that it allows; at most 64 count */
+    uint32_t queued_messages;         /* waiting in one session */
+    uint64_t queued_bytes;            /* the same in bytes */
+    uint64_t queued_messages_all;     /* waiting in all sessions */
     uint64_t waiting_bytes; /* in all: memory of what is unsent, unacknowledged or queued; a message
                                that many wait for counts once */
     uint64_t passing_bytes; /* in all: on the way between shards; publishers are paused above */
@@ -213,6 +214,9 @@ unsigned broker_shard_of(struct bytes client_id, unsigned shards);
  * broker_closed. SEALMQ_E_LIMIT: close it. */
 SEALMQ_MUST_CHECK int broker_open(struct broker *broker, void *host_data, const char *peer,
                                   uint64_t now_ms, struct broker_conn *out);
+/* Right after broker_open: there are too many from where this one comes, so its CONNECT is answered
+ * with 0x97. */
+void broker_refuse_connect(struct broker *broker, struct broker_conn conn);
 void *broker_conn_data(struct broker *broker, struct broker_conn conn);
 /* The client id that waits to be authenticated, borrowed until then; empty when none does. */
 struct bytes broker_conn_applying_id(struct broker *broker, struct broker_conn conn);
@@ -328,7 +332,8 @@ void broker_access_changed(struct broker *broker);
 
 /* Other limits from here on, for what comes then: nobody is cut for having more. Those that clients
  * were told, that memory is laid out by or that all shards share stay as they are: packet_bytes,
- * receive_maximum, topic_aliases, topic_aliases_sent, topic_levels, connections, sessions,
+ * receive_maximum, topic_aliases, topic_aliases_sent, topic_levels, connections,
+ * connections_per_address, sessions,
  * subscriptions_all, queued_messages_all, waiting_bytes, passing_bytes, connects_per_second. */
 void broker_change_limits(struct broker *broker, const struct broker_limits *limits);
 
@@ -337,5 +342,8 @@ void broker_change_limits(struct broker *broker, const struct broker_limits *lim
 void broker_stats_get(const struct broker *broker, struct broker_stats *out);
 /* The host has paused accepting because of accepts_per_second. */
 void broker_count_accept_pause(struct broker *broker);
+/* The host refuses a connection, in the protocol or without words, because of
+ * connections_per_address. */
+void broker_count_address_refused(struct broker *broker);
 
 #endif

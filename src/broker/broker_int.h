@@ -94,7 +94,8 @@ struct conn {
     bool is_announced;   /* to the host, as connected */
     bool no_problem_info;
     bool is_over_limit; /* of connections: to be refused */
-    uint32_t gated_at;  /* place in the list of those with gates */
+    bool is_over_address_limit;
+    uint32_t gated_at; /* place in the list of those with gates */
 };
 
 /* A QoS 2 message from the client that an earlier run has taken, on some of its shards at least. */

@@ -262,9 +262,10 @@ void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
         return;
     }
     struct connecting c = {.connect = packet.connect};
-    if (conn->is_over_limit) {
+    if (conn->is_over_limit || conn->is_over_address_limit) {
         conn->version = c.connect.version;
-        refuse(b, conn, MQTT_REASON_QUOTA_EXCEEDED, "too many connections");
+        refuse(b, conn, MQTT_REASON_QUOTA_EXCEEDED,
+               conn->is_over_limit ? "too many connections" : "too many connections from there");
         return;
     }
     read_wishes(b, conn, &c);

@@ -78,6 +78,13 @@ int broker_open(struct broker *b, void *host_data, const char *peer, uint64_t no
     return 0;
 }
 
+void broker_refuse_connect(struct broker *b, struct broker_conn conn_name)
+{
+    struct conn *conn = conn_get(b, conn_name);
+    if (conn != NULL)
+        conn->is_over_address_limit = true;
+}
+
 void *broker_conn_data(struct broker *b, struct broker_conn conn_name)
 {
     struct conn *conn = conn_get(b, conn_name);

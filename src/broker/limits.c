@@ -9,6 +9,7 @@ void broker_limits_default(struct broker_limits *out)
     *out = (struct broker_limits){
         .packet_bytes = 16 * 1024 * 1024, /* a block or a report of 8 MiB, and what is around it */
         .connections = 100000,
+        .connections_per_address = 0, /* behind one address there may be a whole plant */
         .sessions = 1000000,
         .subscriptions_all = 10000000,
         .subscriptions = 1000,

@@ -18,6 +18,8 @@ enum broker_stat_kind {
 #define BROKER_STATS(X)                                                                            \
     X(GAUGE, connections, "connections", "", "Open network connections, logged in or not.")        \
     X(COUNTER, connections_total, "connections_opened_total", "", "Network connections opened.")   \
+    X(COUNTER, connections_refused_total, "connections_refused_total", "",                         \
+      "Network connections refused because there were too many from their address.")               \
     X(COUNTER, connects_accepted_total, "connects_total", "result=\"accepted\"",                   \
       "CONNECT packets answered, by result.")                                                      \
     X(COUNTER, connects_bad_credentials_total, "connects_total", "result=\"bad_credentials\"", "") \

@@ -13,6 +13,7 @@
 #define LIMITS_CONFIG(X)                                                                           \
     X(packet_bytes, 1024, MQTT_REMAINING_LENGTH_MAX, FIXED, "bytes", "largest packet taken")       \
     X(connections, 1, 10000000, FIXED, "", "connections in all")                                   \
+    X(connections_per_address, 0, 10000000, FIXED, "", "of one IPv4 address or IPv6 /64; 0: any")  \
     X(sessions, 1, 100000000, FIXED, "", "sessions in all, connected or not")                      \
     X(subscriptions_all, 1, INT64_MAX, FIXED, "", "subscriptions in all")                          \
     X(subscriptions, 1, 10000000, LIVE, "", "subscriptions of one session")                        \

@@ -27,7 +27,7 @@ struct net_connection *connection_new(struct net_worker *worker, int fd,
     struct net_connection *c = calloc(1, sizeof(*c));
     if (c == NULL || uv_poll_init(&worker->loop, &c->poll, fd) != 0) {
         free(c);
-        listener_close_socket(&worker->server->listeners[peer->listener], fd);
+        origin_close_socket(worker->server, peer, fd);
         return NULL;
     }
     c->poll.data = c;
@@ -92,9 +92,9 @@ int connection_release(struct net_connection *c, struct net_stream **stream)
 
 void connection_destroy(struct net_connection *c)
 {
-    struct net_bound *listener = &c->worker->server->listeners[c->peer.listener];
     struct net_stream *stream;
-    listener_close_socket(listener, connection_release(c, &stream));
+    int fd = connection_release(c, &stream);
+    origin_close_socket(c->worker->server, &c->peer, fd);
     stream_free(stream);
 }
 
@@ -190,6 +190,8 @@ void connection_serve(struct net_connection *c)
         return;
     }
     c->is_open = true;
+    if (c->peer.is_one_too_many)
+        broker_refuse_connect(worker->broker, c->name);
     connection_feed_rest(c);
     if (c->stream != NULL)
         connection_after_stream(c);

@@ -43,7 +43,7 @@ void handshake_begin(struct net_worker *worker, int fd, const struct net_origin 
 {
     struct net_server *server = worker->server;
     if (worker->is_stopping || worker->handshake_count >= server->limits.connections) {
-        listener_close_socket(&server->listeners[peer->listener], fd);
+        origin_close_socket(server, peer, fd);
         return;
     }
     struct net_connection *c = connection_new(worker, fd, peer, NET_HANDSHAKE);
@@ -86,8 +86,7 @@ static void handshake_finish(struct net_connection *c, unsigned to)
     item->socket.peer = c->peer;
     item->socket.fd = connection_release(c, &item->socket.stream);
     if (worker_post(&worker->server->workers[to], item) != 0) {
-        listener_close_socket(&worker->server->listeners[item->socket.peer.listener],
-                              item->socket.fd);
+        origin_close_socket(worker->server, &item->socket.peer, item->socket.fd);
         stream_free(item->socket.stream);
         buf_close(&item->socket.bytes);
         free(item);

@@ -160,6 +160,24 @@ void listener_close_socket(struct net_bound *listener, int fd)
     atomic_fetch_sub(&listener->connections, 1);
 }
 
+void origin_close_socket(struct net_server *server, const struct net_origin *origin, int fd)
+{
+    sources_leave(&server->sources, origin->source);
+    listener_close_socket(&server->listeners[origin->listener], fd);
+}
+
+bool origin_enter_source(struct net_worker *worker, struct net_origin *origin,
+                         const union net_address *address)
+{
+    enum source_verdict verdict = sources_enter(&worker->server->sources, address, &origin->source);
+    if (verdict == SOURCE_WELCOME)
+        return true;
+    broker_count_address_refused(worker->broker);
+    log_debug(NET_LOG, "%s: its address has as many connections as it may", origin->text);
+    origin->is_one_too_many = true;
+    return verdict == SOURCE_FULL;
+}
+
 void listener_close(struct net_bound *listener)
 {
     if (listener->unix_path != NULL)
@@ -263,6 +281,12 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
             log_debug(NET_LOG, "%s: %s has as many connections as it may", peer.text,
                       listener->name);
             close(fd);
+            continue;
+        }
+        /* Behind a proxy it is the address that the proxy tells. */
+        if (listener->unix_path == NULL && !listener->takes_proxy_protocol &&
+            !origin_enter_source(worker, &peer, &address)) {
+            origin_close_socket(worker->server, &peer, fd);
             continue;
         }
         handshake_begin(worker, fd, &peer);

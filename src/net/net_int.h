@@ -13,10 +13,10 @@
 #include "net/keeper.h"
 #include "net/mailbox.h"
 #include "net/server.h"
+#include "net/sources.h"
 #include "net/stream.h"
 #include "net/unix_socket.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -43,18 +43,13 @@
 #define NET_LISTENER_NAME_MAX   128
 #define NET_WEBSOCKET_PATH_MAX  1024
 
-union net_address {
-    struct sockaddr any;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    struct sockaddr_storage storage;
-};
-
 /* Where a connection comes from. */
 struct net_origin {
     uint32_t listener;
-    uint32_t uid;         /* of a local socket */
-    bool is_local_socket; /* a Unix one */
+    uint32_t uid;          /* of a local socket */
+    bool is_local_socket;  /* a Unix one */
+    bool is_one_too_many;  /* from its address: to be refused */
+    struct source *source; /* that counts it, or NULL */
     char text[NET_PEER_MAX];
 };
 
@@ -212,6 +207,7 @@ struct net_server {
     bool is_spread;
     _Atomic uint64_t retained_counter;
     struct broker_pools pools;
+    struct sources sources;
     struct keeper *keeper; /* NULL: nothing is stored */
     enum broker_durability durability;
     pthread_mutex_t late_lock;
@@ -294,6 +290,11 @@ void listener_close(struct net_bound *listener);
 SEALMQ_MUST_CHECK bool listener_admit(struct net_bound *listener);
 /* Closes the socket of one that was admitted. */
 void listener_close_socket(struct net_bound *listener, int fd);
+/* The same, and the address that it came from has one less. */
+void origin_close_socket(struct net_server *server, const struct net_origin *origin, int fd);
+/* Counts it for its address; false: it is not even worth an answer. */
+SEALMQ_MUST_CHECK bool origin_enter_source(struct net_worker *worker, struct net_origin *origin,
+                                           const union net_address *address);
 void listeners_open(struct net_worker *worker);   /* begins or goes on accepting */
 void listeners_close(struct net_worker *worker);  /* ends it; handles go with the loop */
 void listeners_resume(struct net_worker *worker); /* after a pause, when it is over */

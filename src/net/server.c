@@ -2,6 +2,7 @@
 #include "net/net_int.h"
 
 #include "base/assert.h"
+#include "crypto/random.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,12 +43,15 @@ static int server_make(struct net_server *server, const struct net_server_option
         broker_limits_default(&limits);
         server->limits.connect_timeout_ms = limits.connect_timeout_ms;
     }
+    int e = sources_init(&server->sources, server->limits.connections_per_address, random_u64());
+    if (e != 0)
+        return e;
     unsigned count = options->workers != 0 ? options->workers : default_workers();
     server->listeners = calloc(options->listener_count, sizeof(*server->listeners));
     server->workers = calloc(count, sizeof(*server->workers));
     if (server->listeners == NULL || server->workers == NULL)
         return SEALMQ_E_NOMEM;
-    int e = server_bind(server, options, why, why_size);
+    e = server_bind(server, options, why, why_size);
     if (e != 0)
         return e;
     /* All know the final count from the start, since it decides who owns which client id. */
@@ -299,6 +303,7 @@ void net_server_free(struct net_server *server)
     pthread_mutex_destroy(&server->late_lock);
     for (size_t i = 0; i < server->listener_count; i++)
         listener_close(&server->listeners[i]);
+    sources_close(&server->sources);
     pthread_mutex_destroy(&server->tls_lock);
     free(server->workers);
     free(server->listeners);

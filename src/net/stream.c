@@ -252,6 +252,8 @@ static void take_proxy_header(struct net_connection *c, const struct proxy_heade
     }
     address_format(&address, c->peer.text);
     stream->is_proxied = true;
+    if (!origin_enter_source(c->worker, &c->peer, &address))
+        stream->state = STREAM_ENDED; /* it gets no answer */
 }
 
 /* The PROXY header at the beginning of `in`; what is behind it is moved to the front. */
@@ -277,6 +279,10 @@ static void pass_proxy_header(struct net_connection *c, uint8_t *in, size_t *n)
     }
     take_proxy_header(c, &header);
     stream->wants_proxy_header = false;
+    if (stream->state != STREAM_OPEN) {
+        *n = 0;
+        return;
+    }
     ASSERT(consumed > held || held == 0);
     *n -= consumed - held;
     memmove(in, in + (consumed - held), *n);
