@@ -3,6 +3,7 @@
  * while. It goes on in every state, in a view change too. (PBFT section 4.6 and 5.3 transfer the
  * state for the same purpose.) */
 #include "consensus/pbft_int.h"
+#include "ledger/snapshot.h"
 
 /* Doubled with each that was not answered: large blocks take their time on a slow link. */
 static uint64_t fetch_timeout_ms(const struct pbft *p)
@@ -214,6 +215,8 @@ void blocks_receive(struct pbft *p, struct bytes bytes)
         error = take_block(p, &stored);
         if (error == SEALMQ_E_EXISTS)
             error = 0;
+        else if (error == 0 && tip_height(p) % SNAPSHOT_INTERVAL == 0)
+            break; /* the host takes one of the state after this very block */
     }
     if (error != 0)
         update_note(p, PBFT_NOTE_REFUSED, -1, error, next_height(p), "block to catch up with");

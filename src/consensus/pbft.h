@@ -157,7 +157,8 @@ struct pbft_note {
 struct pbft_update {
     const struct pbft_write *writes;
     size_t write_count;
-    /* Newly final blocks, in order; they belong to step 1 of the contract as well. */
+    /* Newly final blocks, in order; they belong to step 1 of the contract as well. None but the
+     * last has a height that is a multiple of SNAPSHOT_INTERVAL. */
     const struct pbft_stored_block *blocks;
     size_t block_count;
     /* A checkpoint with a quorum: a whole signed note; empty if none is new. Belongs to step 1. */

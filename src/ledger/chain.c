@@ -166,6 +166,12 @@ const struct merkle_log *chain_log(const struct chain *chain)
     return &chain->log;
 }
 
+void chain_forget_log(struct chain *chain, uint64_t base)
+{
+    if (base > chain->log.base)
+        merkle_log_forget(&chain->log, base);
+}
+
 void chain_next_header(const struct chain *chain, struct block_header *out)
 {
     *out = (struct block_header){

@@ -49,7 +49,10 @@ const struct hash *chain_tip_hash(const struct chain *chain);
 const struct validator_set *chain_validators(const struct chain *chain); /* for the next block */
 void chain_state_root(const struct chain *chain, struct hash *out);      /* for the next header */
 void chain_log_root(const struct chain *chain, struct hash *out);        /* of all headers so far */
+/* From its base on: that of the snapshot that the chain was made of, or what was not forgotten. */
 const struct merkle_log *chain_log(const struct chain *chain);
+/* The log's base becomes `base`, if it is lower; at most the log's size. */
+void chain_forget_log(struct chain *chain, uint64_t base);
 
 /* SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int chain_member(const struct chain *chain, struct bytes id, struct member *out);

@@ -364,9 +364,11 @@ static int load(struct agreement *agreement, char *why, size_t why_size)
     if (error == 0)
         error = block_store_load_chain(agreement->store, agreement->options.genesis, UINT64_MAX,
                                        &agreement->chain, NULL, NULL, why, why_size);
+    struct block_store_totals totals = {0};
     if (error == 0)
-        error = block_store_totals(agreement->store, &agreement->shown.requests_total,
-                                   &agreement->shown.records_total);
+        error = block_store_totals(agreement->store, &totals);
+    agreement->shown.requests_total = totals.requests;
+    agreement->shown.records_total = totals.records;
     if (error == 0)
         error = mempool_new(&agreement->mempool);
     if (error == 0)

@@ -30,6 +30,11 @@ static const char *validator_name(const struct agreement *agreement, int validat
 
 /* ---- step 1 of the contract: durable ---- */
 
+static bool is_at_snapshot(const struct agreement *agreement, const struct pbft_update *update)
+{
+    return update->block_count != 0 && chain_height(agreement->chain) % SNAPSHOT_INTERVAL == 0;
+}
+
 static int put_all(struct agreement *agreement, const struct pbft_update *update,
                    uint64_t checkpoint_size)
 {
@@ -37,12 +42,24 @@ static int put_all(struct agreement *agreement, const struct pbft_update *update
     for (size_t i = 0; error == 0 && i < update->block_count; i++)
         error = block_store_put_block(agreement->store, update->blocks[i].block,
                                       update->blocks[i].certificate);
+    /* The core ends its step at such a height, so that this is the state after that very block. */
+    if (error == 0 && is_at_snapshot(agreement, update))
+        error = block_store_put_snapshot(agreement->store, agreement->chain);
     if (error == 0 && update->checkpoint.n != 0)
         error = block_store_put_checkpoint(agreement->store, checkpoint_size, update->checkpoint);
     for (size_t i = 0; error == 0 && i < update->write_count; i++)
         error = block_store_put_slot(agreement->store, (int)update->writes[i].slot,
                                      update->writes[i].bytes);
     return error;
+}
+
+/* Of the log of headers only the newest part stays in memory; paths of older ones are read. */
+static void forget_log(struct agreement *agreement)
+{
+    uint64_t height = chain_height(agreement->chain);
+    pthread_rwlock_wrlock(&agreement->chain_lock);
+    chain_forget_log(agreement->chain, height - SNAPSHOT_INTERVAL + 1);
+    pthread_rwlock_unlock(&agreement->chain_lock);
 }
 
 static int persist_once(struct agreement *agreement, const struct pbft_update *update,
@@ -75,6 +92,8 @@ static int persist(struct agreement *agreement, const struct pbft_update *update
     for (unsigned tries = 0;; tries++) {
         int error = persist_once(agreement, update, checkpoint_size);
         if (error == 0) {
+            if (is_at_snapshot(agreement, update))
+                forget_log(agreement);
             if (tries != 0)
                 log_info(COMPONENT, "the block store can be written again; the chain goes on");
             agreement->shown.disk_waiting = false;
@@ -154,14 +173,24 @@ static void hand_out(void *context, const struct receipt *receipt)
     agreement->options.receipt(agreement->options.context, receipt);
 }
 
+static int prove_header(void *context, uint64_t height, uint64_t size, struct merkle_path *out)
+{
+    struct agreement *agreement = context;
+    const struct merkle_log *log = chain_log(agreement->chain);
+    if (height < log->base)
+        return block_store_prove_log(agreement->store, height, size, out, NULL);
+    merkle_log_prove(log, height, size, out);
+    return 0;
+}
+
 /* Gives receipts for all that the newest checkpoint covers. */
 void agreement_hand_out_receipts(struct agreement *agreement)
 {
     if (agreement->checkpoint_size == 0)
         return;
-    int error = receipts_checkpoint(agreement->receipts, chain_log(agreement->chain),
-                                    agreement->checkpoint_size, buf_bytes(&agreement->checkpoint),
-                                    hand_out, agreement);
+    const struct receipts_log log = {prove_header, agreement};
+    int error = receipts_checkpoint(agreement->receipts, &log, agreement->checkpoint_size,
+                                    buf_bytes(&agreement->checkpoint), hand_out, agreement);
     if (error != 0)
         log_error(COMPONENT, "receipts wait: %s", sealmq_error_text(error));
 }

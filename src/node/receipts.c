@@ -141,7 +141,7 @@ int receipts_block(struct receipts *receipts, const struct block *block)
     return error;
 }
 
-static int make_proof(const struct waiting *waiting, const struct merkle_log *log, uint64_t size,
+static int make_proof(const struct waiting *waiting, const struct receipts_log *log, uint64_t size,
                       struct bytes note, struct buf *out)
 {
     struct proof proof = {
@@ -156,11 +156,13 @@ static int make_proof(const struct waiting *waiting, const struct merkle_log *lo
     int error = header_decode(proof.header_wire, &proof.header);
     if (error != 0)
         return error;
-    merkle_log_prove(log, waiting->height, size, &proof.log_path);
+    error = log->prove(log->context, waiting->height, size, &proof.log_path);
+    if (error != 0)
+        return error;
     return proof_format(&proof, out);
 }
 
-int receipts_checkpoint(struct receipts *receipts, const struct merkle_log *log, uint64_t size,
+int receipts_checkpoint(struct receipts *receipts, const struct receipts_log *log, uint64_t size,
                         struct bytes note, receipt_fn fn, void *context)
 {
     struct waiting *waiting, *next;

@@ -32,8 +32,13 @@ SEALMQ_MUST_CHECK int receipts_want(struct receipts *receipts, const struct hash
 bool receipts_forget_unrecorded(struct receipts *receipts, const struct hash *request);
 /* A final block: what is wanted of its requests becomes recorded. */
 SEALMQ_MUST_CHECK int receipts_block(struct receipts *receipts, const struct block *block);
+/* Where the path of a block's header in the log of `size` headers comes from. */
+struct receipts_log {
+    int (*prove)(void *context, uint64_t height, uint64_t size, struct merkle_path *out);
+    void *context;
+};
 /* Hands out what the checkpoint covers: `size` headers, `note` whole with its signatures. */
-SEALMQ_MUST_CHECK int receipts_checkpoint(struct receipts *receipts, const struct merkle_log *log,
+SEALMQ_MUST_CHECK int receipts_checkpoint(struct receipts *receipts, const struct receipts_log *log,
                                           uint64_t size, struct bytes note, receipt_fn fn,
                                           void *context);
 

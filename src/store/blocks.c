@@ -14,12 +14,22 @@
 static const struct db_kind blocks_kind = {
     .called = "a block store",
     .application_id = 0x53654d42, /* "SeMB" */
-    .version = 1,
+    .version = 2,
     .schema =
         "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
-        "CREATE TABLE blocks(height INTEGER PRIMARY KEY, header_hash BLOB NOT NULL,"
-        " header BLOB NOT NULL, body BLOB NOT NULL, certificate BLOB NOT NULL,"
-        " time_us INTEGER NOT NULL, requests INTEGER NOT NULL, records INTEGER NOT NULL);"
+        "CREATE TABLE headers(height INTEGER PRIMARY KEY, header_hash BLOB NOT NULL,"
+        " header BLOB NOT NULL, certificate BLOB NOT NULL, time_us INTEGER NOT NULL,"
+        " requests INTEGER NOT NULL, records INTEGER NOT NULL, size INTEGER NOT NULL,"
+        " all_requests INTEGER NOT NULL, all_records INTEGER NOT NULL,"
+        " all_size INTEGER NOT NULL);"
+        "CREATE TABLE bodies(height INTEGER PRIMARY KEY, body BLOB NOT NULL);"
+        "CREATE VIEW blocks AS SELECT height, header_hash, header, body, certificate, time_us,"
+        " requests, records FROM headers JOIN bodies USING(height);"
+        "CREATE TABLE tiles(level INTEGER, at INTEGER, hashes BLOB NOT NULL,"
+        " PRIMARY KEY(level, at));"
+        "CREATE TABLE snapshots(height INTEGER PRIMARY KEY, manifest BLOB NOT NULL);"
+        "CREATE TABLE chunks(height INTEGER, at INTEGER, entries BLOB NOT NULL,"
+        " PRIMARY KEY(height, at));"
         "CREATE TABLE checkpoints(size INTEGER PRIMARY KEY, note TEXT NOT NULL);"
         "CREATE TABLE slots(slot INTEGER PRIMARY KEY, bytes BLOB NOT NULL);"
         "CREATE TABLE senders(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -33,8 +43,9 @@ static const struct db_kind blocks_kind = {
 };
 
 static const char *const blocks_sql[BLOCKS_STATEMENTS] = {
-    [BLOCKS_PUT] = "INSERT INTO blocks(height, header_hash, header, body, certificate, time_us,"
-                   " requests, records) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [BLOCKS_PUT_HEADER] = "INSERT INTO headers VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+                          " ?11)",
+    [BLOCKS_PUT_BODY] = "INSERT INTO bodies(height, body) VALUES(?1, ?2)",
     [BLOCKS_PUT_CHECKPOINT] = "INSERT INTO checkpoints(size, note) VALUES(?1, ?2)"
                               " ON CONFLICT DO UPDATE SET note = excluded.note",
     [BLOCKS_PUT_SLOT] = "INSERT INTO slots(slot, bytes) VALUES(?1, ?2)"
@@ -47,11 +58,26 @@ static const char *const blocks_sql[BLOCKS_STATEMENTS] = {
                             " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [BLOCKS_PUT_RESOLVED] = "INSERT INTO resolved(gateway, n, height, idx, leaf)"
                             " VALUES(?1, ?2, ?4, ?5, ?6)",
-    [BLOCKS_TIP] = "SELECT coalesce(max(height), 0) FROM blocks",
-    [BLOCKS_TOTALS] = "SELECT coalesce(sum(requests), 0), coalesce(sum(records), 0) FROM blocks",
-    [BLOCKS_GET] = "SELECT header, body, certificate FROM blocks WHERE height = ?1",
-    [BLOCKS_EACH] = "SELECT header, body, certificate, height, header_hash, time_us, requests,"
-                    " records FROM blocks WHERE height <= ?1 ORDER BY height",
+    [BLOCKS_TIP] = "SELECT coalesce(max(height), 0) FROM headers",
+    [BLOCKS_LOWEST] = "SELECT (SELECT coalesce(min(height), ?1) FROM headers),"
+                      " (SELECT coalesce(min(height), ?1) FROM bodies)",
+    [BLOCKS_TOTALS] = "SELECT all_requests, all_records, all_size FROM headers WHERE height = ?1",
+    [BLOCKS_GET] = "SELECT header, body, certificate FROM headers JOIN bodies USING(height)"
+                   " WHERE height = ?1",
+    [BLOCKS_GET_HEADER] = "SELECT header, certificate FROM headers WHERE height = ?1",
+    [BLOCKS_EACH] = "SELECT header, body, certificate, headers.height, header_hash, time_us,"
+                    " requests, records, size, all_requests, all_records, all_size"
+                    " FROM headers LEFT JOIN bodies USING(height)"
+                    " WHERE headers.height >= ?1 AND headers.height <= ?2 ORDER BY headers.height",
+    [BLOCKS_PUT_TILE] = "INSERT INTO tiles(level, at, hashes) VALUES(?1, ?2, ?3)",
+    [BLOCKS_GET_TILE] = "SELECT hashes FROM tiles WHERE level = ?1 AND at = ?2",
+    [BLOCKS_PUT_SNAPSHOT] = "INSERT INTO snapshots(height, manifest) VALUES(?1, ?2)",
+    [BLOCKS_PUT_CHUNK] = "INSERT INTO chunks(height, at, entries) VALUES(?1, ?2, ?3)",
+    [BLOCKS_SNAPSHOT_UNTIL] = "SELECT height, manifest FROM snapshots WHERE height <= ?1"
+                              " ORDER BY height DESC LIMIT 1",
+    [BLOCKS_GET_CHUNK] = "SELECT entries FROM chunks WHERE height = ?1 AND at = ?2",
+    [BLOCKS_THIN_CHUNKS] = "DELETE FROM chunks WHERE height % ?1 != 0 AND height < ?2",
+    [BLOCKS_THIN_SNAPSHOTS] = "DELETE FROM snapshots WHERE height % ?1 != 0 AND height < ?2",
     [BLOCKS_NEWEST_CHECKPOINT] = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1",
     [BLOCKS_CHECKPOINT_FROM] =
         "SELECT note FROM checkpoints WHERE size >= ?1 ORDER BY size LIMIT 1",
@@ -231,11 +257,39 @@ static int put_index_row(void *context, const struct blocks_index_row *row)
     return db_run(put);
 }
 
+/* The header's row; `records`, and `size` of the body, are 0 of a block whose body is not here. */
+int blocks_put_header(struct block_store *store, const struct blocks_row *row)
+{
+    sqlite3_stmt *put = store->statements[BLOCKS_PUT_HEADER];
+    const struct block_header *header = row->header;
+    db_bind_u64(put, 1, header->height);
+    db_bind_blob(put, 2, hash_bytes(row->hash));
+    db_bind_blob(put, 3, row->header_wire);
+    db_bind_blob(put, 4, row->certificate);
+    sqlite3_bind_int64(put, 5, header->time_us);
+    db_bind_u64(put, 6, header->requests);
+    db_bind_u64(put, 7, row->records);
+    db_bind_u64(put, 8, row->size);
+    db_bind_u64(put, 9, row->all.requests);
+    db_bind_u64(put, 10, row->all.records);
+    db_bind_u64(put, 11, row->all.bytes);
+    return db_run(put);
+}
+
+void blocks_totals_add(struct block_store_totals *totals, uint32_t requests, uint64_t records,
+                       size_t size)
+{
+    totals->requests += requests;
+    totals->records += records;
+    totals->bytes += size;
+}
+
 int block_store_put_block(struct block_store *store, struct bytes block_wire,
                           struct bytes certificate)
 {
     struct block block;
-    uint64_t tip, records;
+    uint64_t tip = 0;
+    struct blocks_row row = {.header = &block.header, .hash = &block.hash};
     int error = block_decode(block_wire, &block);
     if (error == 0)
         error = block_store_tip(store, &tip);
@@ -244,20 +298,24 @@ int block_store_put_block(struct block_store *store, struct bytes block_wire,
     if (error == 0 && certificate.n > DB_LENGTH_MAX)
         error = SEALMQ_E_LIMIT;
     if (error == 0)
-        error = blocks_index_walk(&block, put_index_row, store, &records);
+        error = block_store_totals(store, &row.all);
+    if (error == 0)
+        error = blocks_index_walk(&block, put_index_row, store, &row.records);
     if (error != 0)
         return error;
-    sqlite3_stmt *put = store->statements[BLOCKS_PUT];
     size_t front = 2 + block.header_wire.n; /* the header, with its length before it */
-    db_bind_u64(put, 1, block.header.height);
-    db_bind_blob(put, 2, hash_bytes(&block.hash));
-    db_bind_blob(put, 3, block.header_wire);
-    db_bind_blob(put, 4, bytes_of(block_wire.p + front, block_wire.n - front));
-    db_bind_blob(put, 5, certificate);
-    sqlite3_bind_int64(put, 6, block.header.time_us);
-    db_bind_u64(put, 7, block.request_count);
-    db_bind_u64(put, 8, records);
-    return db_run(put);
+    struct bytes body = bytes_of(block_wire.p + front, block_wire.n - front);
+    row.header_wire = block.header_wire;
+    row.certificate = certificate;
+    row.size = body.n;
+    blocks_totals_add(&row.all, block.request_count, row.records, row.size);
+    error = blocks_put_header(store, &row);
+    if (error != 0)
+        return error;
+    db_bind_u64(store->statements[BLOCKS_PUT_BODY], 1, block.header.height);
+    db_bind_blob(store->statements[BLOCKS_PUT_BODY], 2, body);
+    error = db_run(store->statements[BLOCKS_PUT_BODY]);
+    return error != 0 ? error : blocks_put_tiles(store, block.header.height);
 }
 
 int block_store_put_checkpoint(struct block_store *store, uint64_t size, struct bytes note)

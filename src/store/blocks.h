@@ -1,16 +1,19 @@
-/* The block store: SQLite file blocks.db with blocks, commit certificates, checkpoints and the PBFT
- * slots, written in one transaction. Open with any SQLite tool:
- *   blocks(height PRIMARY KEY, header_hash, header, body, certificate, time_us, requests, records)
+/* The block store: SQLite file blocks.db with blocks, commit certificates, checkpoints, snapshots
+ * of the state and the PBFT slots, written in one transaction. Open with any SQLite tool:
+ *   headers(height PRIMARY KEY, header_hash, header, certificate, time_us, requests, records, size,
+ *           all_requests, all_records, all_size)
+ *   bodies(height PRIMARY KEY, body)    blocks: a view of both
  *   checkpoints(size PRIMARY KEY, note)    slots(slot PRIMARY KEY, bytes)    meta(key, value)
  *   senders(id, name)    requests(sender, number, height, idx)
  *   intervals(gateway, from_n, to_n, height, idx, leaf)    resolved(gateway, n, height, idx, leaf)
+ *   tiles(level, at, hashes)    snapshots(height, manifest)    chunks(height, at, entries)
  * Heights start at 1: the block at height 0 follows from the genesis and is not stored.
  * One thread at a time, except that another connection may read (WAL). */
 #ifndef SEALMQ_STORE_BLOCKS_H
 #define SEALMQ_STORE_BLOCKS_H
 
 #include "ledger/block.h"
-#include "ledger/chain.h"
+#include "ledger/snapshot.h"
 
 #define BLOCK_STORE_SLOTS 8
 
@@ -39,17 +42,41 @@ SEALMQ_MUST_CHECK int block_store_put_checkpoint(struct block_store *store, uint
                                                  struct bytes note);
 SEALMQ_MUST_CHECK int block_store_put_slot(struct block_store *store, int slot,
                                            struct bytes bytes); /* empty: remove */
+/* The state of the chain as it is, whose tip is the newest block. Some of the older snapshots go:
+ * the two newest are kept, and before them at most 32, evenly apart. */
+SEALMQ_MUST_CHECK int block_store_put_snapshot(struct block_store *store,
+                                               const struct chain *chain);
 SEALMQ_MUST_CHECK int block_store_commit(struct block_store *store);
 void block_store_rollback(struct block_store *store);
 
 /* Reading. Results are appended to the buffers (certificate may be NULL). SEALMQ_E_NOTFOUND. */
 /* 0 as long as there is none. */
 SEALMQ_MUST_CHECK int block_store_tip(struct block_store *store, uint64_t *height);
-/* How many requests and records stand in all blocks. Costs a pass over the blocks. */
-SEALMQ_MUST_CHECK int block_store_totals(struct block_store *store, uint64_t *requests,
-                                         uint64_t *records);
+/* The lowest heights of which header and body are here; one above the tip when none is. */
+SEALMQ_MUST_CHECK int block_store_lowest(struct block_store *store, uint64_t *header,
+                                         uint64_t *body);
+/* Sums over the blocks whose bodies are or were here. */
+struct block_store_totals {
+    uint64_t requests, records;
+    uint64_t bytes; /* of bodies */
+};
+SEALMQ_MUST_CHECK int block_store_totals(struct block_store *store, struct block_store_totals *out);
+/* SEALMQ_E_NOTFOUND, too, when the body of the block is not here. */
 SEALMQ_MUST_CHECK int block_store_get(struct block_store *store, uint64_t height, struct buf *block,
                                       struct buf *certificate);
+SEALMQ_MUST_CHECK int block_store_get_header(struct block_store *store, uint64_t height,
+                                             struct buf *header, struct buf *certificate);
+/* The path of a header in the log of the first `size` headers, and that log's root; either may be
+ * NULL. SEALMQ_E_NOTFOUND when headers that it takes are not here. */
+SEALMQ_MUST_CHECK int block_store_prove_log(struct block_store *store, uint64_t height,
+                                            uint64_t size, struct merkle_path *path,
+                                            struct hash *root);
+/* The manifest of the newest snapshot that is at or below `until`, and one of its chunks.
+ * SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int block_store_get_snapshot(struct block_store *store, uint64_t until,
+                                               uint64_t *height, struct buf *manifest);
+SEALMQ_MUST_CHECK int block_store_get_chunk(struct block_store *store, uint64_t height, uint32_t at,
+                                            struct buf *out);
 /* The newest checkpoint, or the first whose size is at least min_size. */
 SEALMQ_MUST_CHECK int block_store_checkpoint_newest(struct block_store *store, struct buf *note);
 SEALMQ_MUST_CHECK int block_store_checkpoint_from(struct block_store *store, uint64_t min_size,
@@ -63,8 +90,10 @@ SEALMQ_MUST_CHECK int block_store_find_leaf(struct block_store *store, struct by
                                             uint64_t n, uint64_t *height, uint32_t *request_index,
                                             uint32_t *leaf_index);
 
-/* Rebuilds the chain from the store up to height `until` (UINT64_MAX: to the tip), checking every
- * block and its certificate; `progress` may be NULL. On SEALMQ_E_CORRUPT `why` names the height. */
+/* Rebuilds the chain from the store up to height `until` (UINT64_MAX: to the tip): from the newest
+ * snapshot that serves, or from the genesis, and the blocks after it. The snapshot is held against
+ * the certified header that follows it, every block and its certificate are checked; `progress` may
+ * be NULL. On SEALMQ_E_CORRUPT `why` names the height. */
 SEALMQ_MUST_CHECK int
 block_store_load_chain(struct block_store *store, const struct genesis *genesis, uint64_t until,
                        struct chain **out,

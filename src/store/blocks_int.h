@@ -3,12 +3,22 @@
  *   blocks.c        opening, writing
  *   blocks_index.c  which rows of the index follow from a block
  *   blocks_read.c   reading
- *   blocks_load.c   the chain from the store, all of it checked
+ *   blocks_load.c   the chain from the store, all that is read of it checked
+ *   blocks_log.c    the log of headers: its tiles, and paths from them
+ *   blocks_snapshot.c  snapshots of the state
  *
  * Invariants:
- * 1. Heights start at 1 (the block at height 0 follows from the genesis) and leave none out.
- * 2. The index (requests, intervals, resolved) holds what blocks_index_walk says of the blocks, no
- *    more and no less. Both writing and checking go by that one function. */
+ * 1. Headers start at 1 (the block at height 0 follows from the genesis), or higher up where the
+ *    store began with a snapshot, and leave none out up to the tip. Bodies are a run that ends at
+ *    the tip.
+ * 2. The index (requests, intervals, resolved) holds what blocks_index_walk says of the blocks
+ * whose bodies are or were here, no more and no less. Both writing and checking go by that one
+ *    function.
+ * 3. The tile (level, at) holds the roots of the complete subtrees of 256^level leaves from number
+ *    256 * at on, all 256 of them. Level 0 has a tile for every such run of headers that is here,
+ *    level 1 for every such run of tiles.
+ * 4. all_requests, all_records and all_size of a header are the sums over the blocks up to it whose
+ *    bodies are or were here. */
 #ifndef SEALMQ_STORE_BLOCKS_INT_H
 #define SEALMQ_STORE_BLOCKS_INT_H
 
@@ -17,7 +27,8 @@
 #include "store/sqlite.h"
 
 enum blocks_statement {
-    BLOCKS_PUT,
+    BLOCKS_PUT_HEADER,
+    BLOCKS_PUT_BODY,
     BLOCKS_PUT_CHECKPOINT,
     BLOCKS_PUT_SLOT,
     BLOCKS_REMOVE_SLOT,
@@ -26,9 +37,19 @@ enum blocks_statement {
     BLOCKS_PUT_INTERVAL,
     BLOCKS_PUT_RESOLVED,
     BLOCKS_TIP,
+    BLOCKS_LOWEST,
     BLOCKS_TOTALS,
     BLOCKS_GET,
+    BLOCKS_GET_HEADER,
     BLOCKS_EACH,
+    BLOCKS_PUT_TILE,
+    BLOCKS_GET_TILE,
+    BLOCKS_PUT_SNAPSHOT,
+    BLOCKS_PUT_CHUNK,
+    BLOCKS_SNAPSHOT_UNTIL,
+    BLOCKS_GET_CHUNK,
+    BLOCKS_THIN_CHUNKS,
+    BLOCKS_THIN_SNAPSHOTS,
     BLOCKS_NEWEST_CHECKPOINT,
     BLOCKS_CHECKPOINT_FROM,
     BLOCKS_GET_SLOT,
@@ -46,6 +67,33 @@ struct block_store {
     int lock_fd; /* the folder, locked by the writer; else -1 */
     char path[PATH_SIZE];
 };
+
+/* A row of `headers`. */
+struct blocks_row {
+    const struct block_header *header;
+    const struct hash *hash;
+    struct bytes header_wire, certificate;
+    uint64_t records, size;
+    struct block_store_totals all;
+};
+SEALMQ_MUST_CHECK int blocks_put_header(struct block_store *store, const struct blocks_row *row);
+void blocks_totals_add(struct block_store_totals *totals, uint32_t requests, uint64_t records,
+                       size_t size);
+
+/* The sums as of a height. SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int blocks_totals_at(struct block_store *store, uint64_t height,
+                                       struct block_store_totals *out);
+
+/* Writes the tiles that the header of this height completes. */
+SEALMQ_MUST_CHECK int blocks_put_tiles(struct block_store *store, uint64_t height);
+
+/* The chain at the newest snapshot that is at or below `until` and has a certified header after it.
+ * SEALMQ_E_NOTFOUND; _CORRUPT and others, `fault` then says in what. */
+SEALMQ_MUST_CHECK int blocks_restore(struct block_store *store, const struct genesis *genesis,
+                                     uint64_t until, struct chain **out, const char **fault);
+/* That the certificate is one of commit votes for this header, by these validators. */
+SEALMQ_MUST_CHECK int blocks_check_certificate(struct bytes wire, const struct block_header *header,
+                                               const struct hash *hash, const struct chain *chain);
 
 /* One row of the index. */
 struct blocks_index_row {
@@ -80,7 +128,11 @@ SEALMQ_MUST_CHECK int blocks_find(struct block_store *store, enum blocks_stateme
 SEALMQ_MUST_CHECK int blocks_append_block(sqlite3_stmt *statement, int header, int body,
                                           struct buf *out);
 
-/* block_store_load_chain, which also hands every block to `fn` (may be NULL) once it is checked. */
+/* Appends a column of the current row. */
+SEALMQ_MUST_CHECK int blocks_append_blob(sqlite3_stmt *statement, int at, struct buf *out);
+
+/* block_store_load_chain, which also hands every block to `fn` once it is checked; with `fn`, it
+ * reads from the genesis on, and without, from a snapshot if there is one. */
 typedef int (*blocks_fn)(void *context, const struct block *block);
 struct blocks_visitor {
     blocks_fn fn;

@@ -1,6 +1,8 @@
-/* The chain from the store. Nothing in the file is believed: every block must follow from the one
+/* The chain from the store. Nothing that is read of the file is believed: a snapshot must be the
+ * one that the certified header after it is of; every block after it must follow from the one
  * before, carry a quorum's commit votes, and have in the columns and tables beside it what follows
- * from it. */
+ * from it.
+ */
 #include "store/blocks_int.h"
 
 #include "store/store_int.h"
@@ -9,8 +11,8 @@ struct loading {
     struct block_store *store;
     const struct blocks_visitor *visitor;
     struct chain *chain;
-    struct certificate certificate;
     struct buf block;
+    struct block_store_totals totals;
     uint64_t index_rows[INDEX_TABLES]; /* that follow from the blocks so far */
     const char *fault;                 /* what is wrong, if the error alone does not say it */
 };
@@ -37,37 +39,51 @@ static int check_index_row(void *context, const struct blocks_index_row *row)
     return error;
 }
 
-static int check_certificate(struct loading *loading, const struct block *block, struct bytes wire)
+int blocks_check_certificate(struct bytes wire, const struct block_header *header,
+                             const struct hash *hash, const struct chain *chain)
 {
-    struct certificate *certificate = &loading->certificate;
-    int error = certificate_decode(wire, certificate);
-    if (error == 0 && (certificate->height != block->header.height ||
-                       !hash_equal(&certificate->header, &block->hash)))
+    struct certificate certificate;
+    int error = certificate_decode(wire, &certificate);
+    if (error == 0 &&
+        (certificate.height != header->height || !hash_equal(&certificate.header, hash)))
         error = SEALMQ_E_HASH;
     if (error == 0)
-        error = certificate_verify(certificate, COMMIT_LABEL, chain_validators(loading->chain),
-                                   &chain_genesis(loading->chain)->hash);
+        error = certificate_verify(&certificate, COMMIT_LABEL, chain_validators(chain),
+                                   &chain_genesis(chain)->hash);
+    return error;
+}
+
+static int check_certificate(struct loading *loading, const struct block *block, struct bytes wire)
+{
+    int error = blocks_check_certificate(wire, &block->header, &block->hash, loading->chain);
     if (error != 0)
         loading->fault = "its certificate is not one of this block by these validators";
     return error;
 }
 
 /* The columns that are there for people and for looking things up. */
-static int check_columns(sqlite3_stmt *each, const struct block *block, uint64_t records)
+static int check_columns(struct loading *loading, sqlite3_stmt *each, const struct block *block,
+                         uint64_t records)
 {
+    size_t size = block->wire.n - 2 - block->header_wire.n;
+    blocks_totals_add(&loading->totals, block->request_count, records, size);
+    const uint64_t want[] = {(uint64_t)block->header.time_us,
+                             block->request_count,
+                             records,
+                             size,
+                             loading->totals.requests,
+                             loading->totals.records,
+                             loading->totals.bytes};
     struct bytes hash;
-    uint64_t time_us, request_count, record_count;
     int error = db_column_blob(each, 4, &hash);
-    if (error == 0)
-        error = db_column_u64(each, 5, &time_us);
-    if (error == 0)
-        error = db_column_u64(each, 6, &request_count);
-    if (error == 0)
-        error = db_column_u64(each, 7, &record_count);
-    if (error == 0 && (!bytes_equal(hash, hash_bytes(&block->hash)) ||
-                       (int64_t)time_us != block->header.time_us ||
-                       request_count != block->request_count || record_count != records))
+    if (error == 0 && !bytes_equal(hash, hash_bytes(&block->hash)))
         error = SEALMQ_E_CORRUPT;
+    for (int i = 0; error == 0 && i < (int)(sizeof want / sizeof want[0]); i++) {
+        uint64_t value;
+        error = db_column_u64(each, 5 + i, &value);
+        if (error == 0 && value != want[i])
+            error = SEALMQ_E_CORRUPT;
+    }
     return error;
 }
 
@@ -83,6 +99,12 @@ static int load_block(struct loading *loading, sqlite3_stmt *each)
         return SEALMQ_E_CORRUPT;
     }
     buf_reset(&loading->block);
+    if (error == 0 && sqlite3_column_type(each, 1) == SQLITE_NULL) {
+        loading->fault = loading->visitor->fn != NULL
+                             ? "the body is not kept here any more: ask a node that keeps it"
+                             : "the body is missing";
+        return SEALMQ_E_CORRUPT;
+    }
     if (error == 0)
         error = blocks_append_block(each, 0, 1, &loading->block);
     if (error == 0)
@@ -96,7 +118,7 @@ static int load_block(struct loading *loading, sqlite3_stmt *each)
     if (error == 0)
         error = blocks_index_walk(&block, check_index_row, loading, &records);
     if (error == 0) {
-        error = check_columns(each, &block, records);
+        error = check_columns(loading, each, &block, records);
         if (error != 0)
             loading->fault = "the columns beside the block do not say what the block says";
     }
@@ -135,14 +157,32 @@ static bool is_about_content(int error)
     }
 }
 
-static int load_blocks(struct loading *loading, uint64_t until)
+/* The chain at a snapshot, and the sums up to it; or at the genesis. */
+static int begin_chain(struct loading *loading, const struct genesis *genesis, uint64_t until)
 {
-    uint64_t tip;
+    if (loading->visitor->fn != NULL)
+        return chain_new(genesis, &loading->chain);
+    int error = blocks_restore(loading->store, genesis, until, &loading->chain, &loading->fault);
+    if (error == SEALMQ_E_NOTFOUND)
+        return chain_new(genesis, &loading->chain);
+    return error != 0
+               ? error
+               : blocks_totals_at(loading->store, chain_height(loading->chain), &loading->totals);
+}
+
+static int load_blocks(struct loading *loading, const struct genesis *genesis, uint64_t until)
+{
+    uint64_t tip = 0;
     int error = block_store_tip(loading->store, &tip);
+    if (error == 0)
+        error = begin_chain(loading, genesis, until);
     if (error != 0)
         return error;
+    bool is_whole = chain_height(loading->chain) == 0 && until >= tip;
     sqlite3_stmt *each = loading->store->statements[BLOCKS_EACH];
-    db_bind_u64(each, 1, until < tip ? until : tip);
+    uint64_t from = chain_height(loading->chain);
+    db_bind_u64(each, 1, from == 0 ? 0 : from + 1); /* there is nothing at 0 */
+    db_bind_u64(each, 2, until < tip ? until : tip);
     int end;
     while ((end = db_next(each)) == 0) {
         error = load_block(loading, each);
@@ -155,7 +195,7 @@ static int load_blocks(struct loading *loading, uint64_t until)
     sqlite3_reset(each);
     if (end != SEALMQ_E_NOTFOUND)
         return end == 0 ? error : end;
-    return until < tip ? 0 : check_index_size(loading);
+    return is_whole ? check_index_size(loading) : 0;
 }
 
 int blocks_load(struct block_store *store, const struct genesis *genesis, uint64_t until,
@@ -164,13 +204,13 @@ int blocks_load(struct block_store *store, const struct genesis *genesis, uint64
 {
     *out = NULL;
     struct loading loading = {.store = store, .visitor = visitor};
-    int error = chain_new(genesis, &loading.chain);
+    int error = 0;
     /* One moment for all statements: blocks and index are of one height though a node writes. */
     bool is_ours = sqlite3_get_autocommit(store->db) != 0;
-    if (error == 0 && is_ours)
+    if (is_ours)
         error = db_exec(store->db, "BEGIN");
     if (error == 0)
-        error = load_blocks(&loading, until);
+        error = load_blocks(&loading, genesis, until);
     if (is_ours)
         db_rollback(store->db);
     buf_close(&loading.block);

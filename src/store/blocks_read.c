@@ -10,16 +10,46 @@ int block_store_tip(struct block_store *store, uint64_t *height)
     return error;
 }
 
-int block_store_totals(struct block_store *store, uint64_t *requests, uint64_t *records)
+int block_store_lowest(struct block_store *store, uint64_t *header, uint64_t *body)
 {
+    uint64_t tip = 0;
+    int error = block_store_tip(store, &tip);
+    if (error != 0)
+        return error;
+    sqlite3_stmt *lowest = store->statements[BLOCKS_LOWEST];
+    db_bind_u64(lowest, 1, tip + 1);
+    error = db_next(lowest);
+    if (error == 0)
+        error = db_column_u64(lowest, 0, header);
+    if (error == 0)
+        error = db_column_u64(lowest, 1, body);
+    sqlite3_reset(lowest);
+    return error;
+}
+
+int blocks_totals_at(struct block_store *store, uint64_t height, struct block_store_totals *out)
+{
+    *out = (struct block_store_totals){0};
+    if (height == 0)
+        return 0;
     sqlite3_stmt *totals = store->statements[BLOCKS_TOTALS];
+    db_bind_u64(totals, 1, height);
     int error = db_next(totals);
     if (error == 0)
-        error = db_column_u64(totals, 0, requests);
+        error = db_column_u64(totals, 0, &out->requests);
     if (error == 0)
-        error = db_column_u64(totals, 1, records);
+        error = db_column_u64(totals, 1, &out->records);
+    if (error == 0)
+        error = db_column_u64(totals, 2, &out->bytes);
     sqlite3_reset(totals);
     return error;
+}
+
+int block_store_totals(struct block_store *store, struct block_store_totals *out)
+{
+    uint64_t tip = 0;
+    int error = block_store_tip(store, &tip);
+    return error != 0 ? error : blocks_totals_at(store, tip, out);
 }
 
 int blocks_append_block(sqlite3_stmt *statement, int header, int body, struct buf *out)
@@ -37,8 +67,7 @@ int blocks_append_block(sqlite3_stmt *statement, int header, int body, struct bu
     return buf_status(out);
 }
 
-/* Appends a column of the current row. */
-static int append_blob(sqlite3_stmt *statement, int at, struct buf *out)
+int blocks_append_blob(sqlite3_stmt *statement, int at, struct buf *out)
 {
     struct bytes bytes;
     int error = db_column_blob(statement, at, &bytes);
@@ -59,7 +88,23 @@ int block_store_get(struct block_store *store, uint64_t height, struct buf *bloc
     if (error == 0)
         error = blocks_append_block(get, 0, 1, block);
     if (error == 0 && certificate != NULL)
-        error = append_blob(get, 2, certificate);
+        error = blocks_append_blob(get, 2, certificate);
+    sqlite3_reset(get);
+    return error;
+}
+
+int block_store_get_header(struct block_store *store, uint64_t height, struct buf *header,
+                           struct buf *certificate)
+{
+    if (height > INT64_MAX)
+        return SEALMQ_E_NOTFOUND;
+    sqlite3_stmt *get = store->statements[BLOCKS_GET_HEADER];
+    db_bind_u64(get, 1, height);
+    int error = db_next(get);
+    if (error == 0)
+        error = blocks_append_blob(get, 0, header);
+    if (error == 0 && certificate != NULL)
+        error = blocks_append_blob(get, 1, certificate);
     sqlite3_reset(get);
     return error;
 }
@@ -100,7 +145,7 @@ int block_store_get_slot(struct block_store *store, int slot, struct buf *out)
     db_bind_u64(get, 1, (uint64_t)slot);
     int error = db_next(get);
     if (error == 0)
-        error = append_blob(get, 0, out);
+        error = blocks_append_blob(get, 0, out);
     sqlite3_reset(get);
     return error;
 }

@@ -78,30 +78,6 @@ int prove_read_block(struct block_store *store, const struct genesis *genesis, u
     return buf_status(block);
 }
 
-/* The log of all headers that the checkpoint covers. */
-static int read_log(struct work *work, uint64_t size, struct merkle_log *log)
-{
-    struct buf wire = {0};
-    int error = 0;
-    for (uint64_t height = 0; error == 0 && height < size; height++) {
-        struct block block;
-        struct hash leaf;
-        buf_reset(&wire);
-        error = prove_read_block(work->store, work->genesis, height, &wire, NULL);
-        if (error == 0)
-            error = block_decode(buf_bytes(&wire), &block);
-        if (error != 0) {
-            error = fail(work, SEALMQ_E_CORRUPT, "block %llu cannot be read: %s",
-                         (unsigned long long)height, sealmq_error_text(error));
-            break;
-        }
-        hash_leaf(block.header_wire, &leaf);
-        error = merkle_log_append(log, &leaf);
-    }
-    buf_close(&wire);
-    return error;
-}
-
 static int prove_log(struct work *work, uint64_t height)
 {
     struct checkpoint checkpoint;
@@ -115,27 +91,38 @@ static int prove_log(struct work *work, uint64_t height)
         error = checkpoint_parse(buf_bytes(&work->note), &checkpoint, &text, &lines);
     if (error != 0)
         return error;
-    struct merkle_log log = {0};
     struct hash root;
-    error = read_log(work, checkpoint.size, &log);
-    if (error == 0) {
-        merkle_log_root(&log, checkpoint.size, &root);
-        if (!hash_equal(&root, &checkpoint.root))
-            error = fail(work, SEALMQ_E_CONFLICT,
-                         "the stored blocks are not those that the validators signed: run `sealmq "
-                         "audit`");
-    }
-    if (error == 0)
-        merkle_log_prove(&log, height, checkpoint.size, &work->proof.log_path);
-    merkle_log_close(&log);
+    error =
+        block_store_prove_log(work->store, height, checkpoint.size, &work->proof.log_path, &root);
+    if (error == SEALMQ_E_NOTFOUND)
+        return fail(
+            work, error,
+            "headers before block %llu are not here: this node began with a snapshot of the "
+            "state; ask another one",
+            (unsigned long long)checkpoint.size);
+    if (error == 0 && !hash_equal(&root, &checkpoint.root))
+        error = fail(work, SEALMQ_E_CONFLICT,
+                     "the stored blocks are not those that the validators signed: run `sealmq "
+                     "audit`");
     work->proof.log_index = height;
     work->proof.note = buf_bytes(&work->note);
     return error;
 }
 
+static bool was_pruned(struct work *work, uint64_t height)
+{
+    uint64_t header, body;
+    return block_store_lowest(work->store, &header, &body) == 0 && height < body;
+}
+
 static int take_block(struct work *work, uint64_t height)
 {
     int error = prove_read_block(work->store, work->genesis, height, &work->block_wire, NULL);
+    if (error == SEALMQ_E_NOTFOUND && was_pruned(work, height))
+        return fail(work, error,
+                    "this node does not keep the body of block %llu any more: ask a node that does "
+                    "(`sealmq status --all` says from which height each keeps them)",
+                    (unsigned long long)height);
     if (error == SEALMQ_E_NOTFOUND)
         return fail(work, error, "there is no block %llu here", (unsigned long long)height);
     if (error == 0)

@@ -1,5 +1,5 @@
-/* Makes proof files from a block store and a history: what `sealmq proof` writes. Reads the chain
- * from its beginning, because a proof shows the state as it was at its block. */
+/* Makes proof files from a block store and a history: what `sealmq proof` writes. A proof shows the
+ * state as it was at its block: it is made again from the snapshot before that. */
 #ifndef SEALMQ_STORE_PROVE_H
 #define SEALMQ_STORE_PROVE_H
 

@@ -197,7 +197,7 @@ def test_a_changed_block_is_refused(copy):
     connection = sqlite3.connect(copy / 'node-a/data/blocks.db')
     body = bytearray(connection.execute('SELECT body FROM blocks WHERE height = 1').fetchone()[0])
     body[-1] ^= 1
-    connection.execute('UPDATE blocks SET body = ? WHERE height = 1', (bytes(body),))
+    connection.execute('UPDATE bodies SET body = ? WHERE height = 1', (bytes(body),))
     connection.commit()
     connection.close()
     assert_refused(copy, DATAERR, 'blocks.db', '1')
@@ -207,7 +207,7 @@ def test_a_changed_certificate_is_refused(copy):
     connection = sqlite3.connect(copy / 'node-a/data/blocks.db')
     wire = bytearray(connection.execute('SELECT certificate FROM blocks').fetchone()[0])
     wire[-1] ^= 1
-    connection.execute('UPDATE blocks SET certificate = ?', (bytes(wire),))
+    connection.execute('UPDATE headers SET certificate = ?', (bytes(wire),))
     connection.commit()
     connection.close()
     assert_refused(copy, DATAERR, 'blocks.db')

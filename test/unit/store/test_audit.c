@@ -547,8 +547,8 @@ static void one_gateway_can_be_audited_alone(void **state)
 static void an_altered_chain_is_refused(void **state)
 {
     static const char *const sql[] = {
-        "DELETE FROM blocks WHERE height = 3",
-        "UPDATE blocks SET certificate = x'00' WHERE height = 3",
+        "DELETE FROM headers WHERE height = 3",
+        "UPDATE headers SET certificate = x'00' WHERE height = 3",
         "UPDATE intervals SET to_n = to_n - 1 WHERE from_n = 1",
         "DELETE FROM resolved",
     };

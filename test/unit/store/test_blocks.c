@@ -345,37 +345,44 @@ static void any_change_behind_the_store_is_found_and_its_height_named(void **sta
     static const struct {
         const char *sql, *words;
     } cases[] = {
-        {"UPDATE blocks SET body = substr(body, 1, length(body) - 1) WHERE height = 3", "height 3"},
-        {"UPDATE blocks SET body = CAST(substr(body, 1, 100) || x'00' || substr(body, 102) AS BLOB)"
+        {"UPDATE bodies SET body = substr(body, 1, length(body) - 1) WHERE height = 3", "height 3"},
+        {"UPDATE bodies SET body = CAST(substr(body, 1, 100) || x'00' || substr(body, 102) AS BLOB)"
          " WHERE height = 3",
          "height 3"},
-        {"UPDATE blocks SET header ="
+        {"UPDATE headers SET header ="
          " CAST(substr(header, 1, 20) || x'ff' || substr(header, 22) AS BLOB)"
          " WHERE height = 2",
          "height 2"},
-        {"UPDATE blocks SET header = zeroblob(1000) WHERE height = 2", "height 2"},
-        {"UPDATE blocks SET header = 'text' WHERE height = 2", "height 2"},
-        {"UPDATE blocks SET certificate = zeroblob(0) WHERE height = 4", "certificate"},
-        {"UPDATE blocks SET certificate = (SELECT certificate FROM blocks WHERE height = 2)"
+        {"UPDATE headers SET header = zeroblob(1000) WHERE height = 2", "height 2"},
+        {"UPDATE headers SET header = 'text' WHERE height = 2", "height 2"},
+        {"UPDATE headers SET certificate = zeroblob(0) WHERE height = 4", "certificate"},
+        {"UPDATE headers SET certificate = (SELECT certificate FROM blocks WHERE height = 2)"
          " WHERE height = 4",
          "certificate"},
-        {"UPDATE blocks SET certificate ="
+        {"UPDATE headers SET certificate ="
          " CAST(substr(certificate, 1, length(certificate) - 1) || x'00' AS BLOB)"
          " WHERE height = 4",
          "certificate"},
-        {"DELETE FROM blocks WHERE height = 2", "height 2: the block is missing"},
-        {"DELETE FROM blocks WHERE height = 1", "height 1: the block is missing"},
-        {"UPDATE blocks SET height = 9 WHERE height = 4", "height 4: the block is missing"},
-        {"INSERT INTO blocks SELECT 0, header_hash, header, body, certificate, time_us, requests,"
-         " records FROM blocks WHERE height = 1",
+        {"DELETE FROM headers WHERE height = 2", "height 2: the block is missing"},
+        {"DELETE FROM headers WHERE height = 1", "height 1: the block is missing"},
+        {"UPDATE headers SET height = 9 WHERE height = 4", "height 4: the block is missing"},
+        {"INSERT INTO headers SELECT 0, header_hash, header, certificate, time_us, requests,"
+         " records, size, all_requests, all_records, all_size FROM headers WHERE height = 1;"
+         "INSERT INTO bodies SELECT 0, body FROM bodies WHERE height = 1",
          "height 1"},
-        {"INSERT INTO blocks SELECT 5, header_hash, header, body, certificate, time_us, requests,"
-         " records FROM blocks WHERE height = 4",
+        {"INSERT INTO headers SELECT 5, header_hash, header, certificate, time_us, requests,"
+         " records, size, all_requests, all_records, all_size FROM headers WHERE height = 4;"
+         "INSERT INTO bodies SELECT 5, body FROM bodies WHERE height = 4",
          "height 5"},
-        {"UPDATE blocks SET header_hash = zeroblob(32) WHERE height = 3", "columns"},
-        {"UPDATE blocks SET time_us = time_us + 1 WHERE height = 3", "columns"},
-        {"UPDATE blocks SET requests = 7 WHERE height = 3", "columns"},
-        {"UPDATE blocks SET records = 7 WHERE height = 3", "columns"},
+        {"DELETE FROM bodies WHERE height = 3", "height 3: the body is missing"},
+        {"UPDATE headers SET size = size + 1 WHERE height = 3", "columns"},
+        {"UPDATE headers SET all_requests = 0 WHERE height = 3", "columns"},
+        {"UPDATE headers SET all_records = all_records + 1 WHERE height = 4", "columns"},
+        {"UPDATE headers SET all_size = 0 WHERE height = 2", "columns"},
+        {"UPDATE headers SET header_hash = zeroblob(32) WHERE height = 3", "columns"},
+        {"UPDATE headers SET time_us = time_us + 1 WHERE height = 3", "columns"},
+        {"UPDATE headers SET requests = 7 WHERE height = 3", "columns"},
+        {"UPDATE headers SET records = 7 WHERE height = 3", "columns"},
         {"UPDATE requests SET height = 2 WHERE number = 2", "index"},
         {"UPDATE requests SET idx = idx + 1 WHERE number = 2", "index"},
         {"DELETE FROM requests WHERE number = 2", "index"},

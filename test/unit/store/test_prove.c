@@ -310,8 +310,10 @@ static void blocks_that_were_changed_prove_nothing(void **state)
     put_checkpoint(site);
     block_store_close(site->plant->store);
     run_sql(folder_path(state, "blocks.db"),
-            "UPDATE blocks SET header = (SELECT header FROM blocks WHERE height = 1), body = "
-            "(SELECT body FROM blocks WHERE height = 1) WHERE height = 2");
+            "UPDATE headers SET header = (SELECT header FROM headers WHERE height = 1)"
+            " WHERE height = 2;"
+            "UPDATE bodies SET body = (SELECT body FROM bodies WHERE height = 1)"
+            " WHERE height = 2");
     site->plant->store = plant_open(site->plant, BLOCK_STORE_READ);
     int error = block(site, 4);
     assert_true(error == SEALMQ_E_CONFLICT || error == SEALMQ_E_CORRUPT);
