@@ -9,7 +9,7 @@ BUILD        := build/$(PRESET)
 C_FILES       = $(shell find include src test bench -name '*.[ch]' 2>/dev/null)
 
 .PHONY: all build-all test check check-format check-warnings check-tidy check-cppcheck \
-        check-layers check-asan check-tsan format coverage fuzz sim bench soak churn install clean help
+        check-layers check-asan check-tsan format coverage fuzz sim model bench soak churn install clean help
 
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) --target product
@@ -78,6 +78,9 @@ fuzz:
 sim: all
 	@$(BUILD)/src/cli/sealmq sim --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
+model:
+	@test/model/run
+
 # ROWS=pattern,... chooses; QUICK=1 is one short round. Beside it: bench/run --idle N, --churn SECONDS.
 bench: all
 	@cmake --build $(BUILD) --target bench_programs
@@ -118,6 +121,7 @@ help:
 	@echo "make coverage    the tests, with the lines that they reach"
 	@echo "make fuzz        each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make sim         SEEDS=$(SEEDS) simulated clusters from FIRST_SEED=$(FIRST_SEED)"
+	@echo "make model       the rules of agreement in every state of a small model, and broken ones"
 	@echo "make bench       measurements beside Mosquitto: ROWS='pairs-*,latency-*', QUICK=1"
 	@echo "make soak        hours: many seeds, long fuzzing, tests over and over"
 	@echo "make churn       part of it: clients come and go for 15 minutes, and nothing is left of them"
