@@ -191,7 +191,10 @@ void new_view_receive(struct pbft *p, struct bytes bytes)
     error = verify(p, &m, &choice, &tip);
     if (error == 0 && m.again)
         error = proposal_new(p, m.view, choice.height, &choice.header, &m.vote, m.block, &proposal);
+    if (error == 0 && m.again)
+        error = proposal_check_requests(proposal);
     if (error != 0) {
+        proposal_release(p, &proposal);
         update_note(p, PBFT_NOTE_REFUSED, m.head.sender, error, m.view, "new-view");
         return;
     }

@@ -266,6 +266,10 @@ SEALMQ_MUST_CHECK int persist_load(struct pbft *p, const struct bytes slots[PBFT
 SEALMQ_MUST_CHECK int proposal_new(struct pbft *p, uint64_t view, uint64_t height,
                                    const struct hash *header, const struct signature *vote,
                                    struct bytes block, struct proposal **out);
+/* Whether its requests are whole. The header binds a request's head and signatures; what travels
+ * beside them is bound by the head alone, so that a block of the right hash may be damaged there,
+ * by whoever passed it on. request_decode's errors. */
+SEALMQ_MUST_CHECK int proposal_check_requests(const struct proposal *proposal);
 struct proposal *proposal_keep(struct proposal *proposal);
 void proposal_release(struct pbft *p, struct proposal **slot);
 /* A block that we hold with this hash, wherever we hold it; NULL. */

@@ -4,6 +4,8 @@
  * prepared. */
 #include "consensus/pbft_int.h"
 
+#define DAMAGED "block of a pre-prepare"
+
 static bool has_proposal(const struct pbft *p)
 {
     return p->proposal != NULL && p->proposal->view == p->view;
@@ -210,7 +212,10 @@ static void consider(struct pbft *p, struct proposal *proposal)
     if (error == SEALMQ_E_NOMEM)
         p->failed = error;
     if (error != 0) {
-        refuse(p, proposal, error, "proposal");
+        if (proposal_check_requests(proposal) == 0)
+            refuse(p, proposal, error, "proposal");
+        else /* not the primary's doing, or not to be told from that */
+            update_note(p, PBFT_NOTE_REFUSED, -1, error, proposal->height, DAMAGED);
         proposal_release(p, &proposal);
         return;
     }
@@ -287,7 +292,7 @@ void pre_prepare_receive(struct pbft *p, struct bytes bytes)
     error = proposal_new(p, m.view, m.height, &m.header, &m.signature, m.block, &proposal);
     if (error != 0) {
         /* The vote is the primary's, the block need not be: anyone could have put it there. */
-        update_note(p, PBFT_NOTE_REFUSED, -1, error, m.height, "block of a pre-prepare");
+        update_note(p, PBFT_NOTE_REFUSED, -1, error, m.height, DAMAGED);
         return;
     }
     if (p->changing || m.height > next_height(p)) {

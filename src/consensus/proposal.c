@@ -39,6 +39,17 @@ int proposal_new(struct pbft *p, uint64_t view, uint64_t height, const struct ha
     return 0;
 }
 
+int proposal_check_requests(const struct proposal *proposal)
+{
+    struct bytes list = proposal->block.requests, wire;
+    int error = 0;
+    while (error == 0 && block_requests_next(&list, &wire)) {
+        struct request request;
+        error = request_decode(wire, &request);
+    }
+    return error;
+}
+
 struct proposal *proposal_keep(struct proposal *proposal)
 {
     proposal->refs++;

@@ -159,7 +159,10 @@ static void keep_block(struct pbft *p, const struct msg_view_change *m,
     struct signature no_vote = {0}; /* ours will be, in the new view */
     int error = proposal_new(p, claim->prepared_view, claim->height + 1, &claim->prepared_header,
                              &no_vote, m->block, &proposal);
+    if (error == 0)
+        error = proposal_check_requests(proposal);
     if (error != 0) {
+        proposal_release(p, &proposal);
         update_note(p, PBFT_NOTE_REFUSED, -1, error, claim->height + 1, "block of a view-change");
         return;
     }
