@@ -76,7 +76,7 @@ fuzz:
 	@test/lib/run_fuzzers build/fuzz $(FUZZ_SECONDS)
 
 sim: all
-	@$(BUILD)/src/cli/sealmq sim --seeds $(SEEDS) --first-seed $(FIRST_SEED)
+	@$(BUILD)/src/cli/sealmq sim --seeds $(SEEDS) --first-seed $(FIRST_SEED) --jobs $$(nproc)
 
 model:
 	@test/model/run

@@ -42,11 +42,43 @@ void sim_check_block(struct sim *sim, const struct sim_replica *replica, struct 
                    (unsigned long long)height);
         return;
     }
+    int64_t latest_us = SIM_WALL_START_US + (int64_t)sim->now_us + SIM_SKEW_MAX_US +
+                        (int64_t)sim->timing.time_ahead_ms * 1000;
+    if (block.header.time_us > latest_us)
+        sim_broken(sim, "validity", "the block at height %llu is from the future",
+                   (unsigned long long)height);
     if (!grow(&sim->agreed, sim->agreed_count, &sim->agreed_capacity, sizeof(*sim->agreed))) {
         sim->failed = SEALMQ_E_NOMEM;
         return;
     }
     sim->agreed[sim->agreed_count++] = block.hash;
+}
+
+static void check_bound(struct sim *sim, const struct sim_replica *replica,
+                        const struct msg_vote *m)
+{
+    const struct choice *choice = &replica->bound.choice;
+    if (!replica->bound.set || replica->bound.view != m->view || m->height > choice->height)
+        return;
+    if (m->height < choice->height || (choice->again && !hash_equal(&choice->header, &m->header)))
+        sim_broken(sim, "votes", "replica %u votes at height %llu beside what view %llu began with",
+                   replica->index, (unsigned long long)m->height, (unsigned long long)m->view);
+}
+
+/* Another honest replica's vote of the same kind, view and height is for another block. */
+static void mark_split(struct sim *sim, const struct sim_replica *replica, const struct msg_vote *m)
+{
+    for (unsigned i = 0; i < sim->n; i++) {
+        const struct sim_replica *other = &sim->replicas[i];
+        for (size_t k = 0; k < other->said_count && other != replica; k++) {
+            const struct sim_said *said = &other->said[k];
+            if (said->kind == PBFT_MSG_PREPARE && said->view == m->view &&
+                said->height == m->height && !hash_equal(&said->header, &m->header)) {
+                sim_mark(sim, SIM_MARK_SPLIT_VOTES);
+                return;
+            }
+        }
+    }
 }
 
 static void check_vote(struct sim *sim, struct sim_replica *replica, enum pbft_message_kind kind,
@@ -66,6 +98,9 @@ static void check_vote(struct sim *sim, struct sim_replica *replica, enum pbft_m
                        replica->index, (unsigned long long)m->view, (unsigned long long)m->height);
         return; /* said again */
     }
+    check_bound(sim, replica, m);
+    if (kind == PBFT_MSG_PREPARE && sim->result->liars > 0)
+        mark_split(sim, replica, m);
     if (m->view < replica->left_below)
         sim_broken(sim, "votes", "replica %u votes in view %llu, which it has left", replica->index,
                    (unsigned long long)m->view);
@@ -77,12 +112,47 @@ static void check_vote(struct sim *sim, struct sim_replica *replica, enum pbft_m
     replica->said[replica->said_count++] = (struct sim_said){kind, m->view, m->height, m->header};
 }
 
+/* What it has committed to at the height above the tip it names must be in there. */
+static void check_view_change(struct sim *sim, struct sim_replica *replica,
+                              const struct msg_view_change *m)
+{
+    struct certificate c = {0};
+    if (m->prepared && certificate_decode(m->prepared_certificate, &c) != 0) {
+        sim_broken(sim, "validity", "replica %u sends a malformed certificate", replica->index);
+        return;
+    }
+    for (size_t i = 0; i < replica->said_count; i++) {
+        const struct sim_said *said = &replica->said[i];
+        if (said->kind != PBFT_MSG_COMMIT || said->view >= m->view || said->height <= m->height)
+            continue;
+        if (said->height > m->height + 1 || !m->prepared || c.view < said->view ||
+            (c.view == said->view && !hash_equal(&c.header, &said->header)))
+            sim_broken(
+                sim, "votes", "replica %u hides from view %llu that it committed to height %llu",
+                replica->index, (unsigned long long)m->view, (unsigned long long)said->height);
+    }
+    if (m->view > replica->left_below)
+        replica->left_below = m->view;
+}
+
+/* In its own name: others' words are passed on. The sender stands behind version and kind. */
+static bool is_promise(const struct sim_replica *replica, const struct pbft_message *message)
+{
+    enum pbft_message_kind kind = message->kind;
+    bool is_own = message->bytes.n > 2 && message->bytes.p[2] == replica->index;
+    return is_own &&
+           (kind == PBFT_MSG_PREPARE || kind == PBFT_MSG_COMMIT || kind == PBFT_MSG_VIEW_CHANGE ||
+            kind == PBFT_MSG_NEW_VIEW || kind == PBFT_MSG_CHECKPOINT);
+}
+
 /* An honest replica sends a message. */
 void sim_check_message(struct sim *sim, struct sim_replica *replica,
                        const struct pbft_message *message)
 {
     struct msg_vote vote;
     struct msg_view_change change;
+    if (replica->store.was_lost && is_promise(replica, message))
+        sim_broken(sim, "votes", "replica %u votes, though its votes were lost", replica->index);
     switch (message->kind) {
     case PBFT_MSG_PRE_PREPARE:
     case PBFT_MSG_PREPARE:
@@ -95,12 +165,75 @@ void sim_check_message(struct sim *sim, struct sim_replica *replica,
     case PBFT_MSG_VIEW_CHANGE:
         if (message_decode_view_change(message->bytes, &change) != 0)
             sim_broken(sim, "validity", "replica %u sends a malformed view change", replica->index);
-        else if (change.view > replica->left_below)
-            replica->left_below = change.view;
+        else
+            check_view_change(sim, replica, &change);
         break;
     default:
         break;
     }
+}
+
+bool sim_find_new_view(const struct pbft_event *event, const struct pbft_update *update,
+                       struct msg_new_view *out)
+{
+    if (event->kind == PBFT_EVENT_MESSAGE && event->message.kind == PBFT_MSG_NEW_VIEW)
+        return message_decode_new_view(event->message.bytes, out) == 0;
+    for (size_t i = 0; i < update->message_count; i++)
+        if (update->messages[i].kind == PBFT_MSG_NEW_VIEW)
+            return message_decode_new_view(update->messages[i].bytes, out) == 0;
+    return false;
+}
+
+int sim_choice_of(const struct msg_new_view *m, struct choice *out)
+{
+    struct view_change_claim claims[VALIDATORS_MAX];
+    for (size_t i = 0; i < m->n; i++) {
+        const struct msg_view_change *change = &m->view_changes[i];
+        struct certificate certificate;
+        claims[i] = (struct view_change_claim){.height = change->height};
+        claims[i].prepared = change->prepared;
+        if (!change->prepared)
+            continue;
+        int error = certificate_decode(change->prepared_certificate, &certificate);
+        if (error != 0)
+            return error;
+        claims[i].prepared_view = certificate.view;
+        claims[i].prepared_header = certificate.header;
+    }
+    return pbft_choose(claims, m->n, out);
+}
+
+void sim_check_entered(struct sim *sim, struct sim_replica *replica, const struct pbft_event *event,
+                       const struct pbft_update *update)
+{
+    struct msg_new_view m;
+    struct choice choice;
+    for (size_t i = 0; i < update->note_count && !replica->is_liar; i++) {
+        if (update->notes[i].kind != PBFT_NOTE_NEW_VIEW)
+            continue;
+        replica->bound.set = false;
+        if (!sim_find_new_view(event, update, &m) || m.view != update->notes[i].value)
+            continue;
+        if (m.n < validators_quorum(sim->n))
+            sim_broken(sim, "votes", "replica %u enters view %llu by %zu view changes",
+                       replica->index, (unsigned long long)m.view, m.n);
+        if (sim_choice_of(&m, &choice) != 0)
+            continue;
+        replica->bound.set = true;
+        replica->bound.view = m.view;
+        replica->bound.choice = choice;
+    }
+}
+
+/* With no more than f liars nobody can be seen to break a rule but them, and nothing happens that
+ * would take more. */
+void sim_check_note(struct sim *sim, const struct sim_replica *replica,
+                    const struct pbft_note *note)
+{
+    if (note->kind == PBFT_NOTE_MISBEHAVIOUR &&
+        (note->peer < 0 || (unsigned)note->peer >= sim->n || !sim->replicas[note->peer].is_liar))
+        sim_broken(sim, "evidence", "replica %u notes misbehaviour of %d: %s", replica->index,
+                   note->peer, note->words);
 }
 
 void sim_check_restart(struct sim *sim, const struct sim_replica *replica)
@@ -203,25 +336,12 @@ static void check_store(struct sim *sim, const struct sim_replica *replica)
     }
     if (requests > sim->result->requests)
         sim->result->requests = requests;
-    struct policy *policy = NULL;
-    struct buf text = {0};
-    unsigned line;
-    char why[128];
-    if (replica->store.checkpoint.n != 0) {
-        struct checkpoint checkpoint;
-        error = policy_format(sim->genesis.network, &sim->genesis.validators, &text);
-        if (error == 0)
-            error = policy_parse(buf_bytes(&text), &policy, &line, why, sizeof(why));
-        if (error == 0)
-            error =
-                policy_check_note(policy, buf_bytes(&replica->store.checkpoint), &checkpoint, NULL);
-        if (error != 0)
-            sim_broken(sim, "validity",
-                       "replica %u: the checkpoint does not satisfy the policy: %s", replica->index,
-                       sealmq_error_text(error));
-    }
-    policy_free(policy);
-    buf_close(&text);
+    struct checkpoint checkpoint;
+    if (replica->store.checkpoint.n != 0 &&
+        policy_check_note(sim->policy, buf_bytes(&replica->store.checkpoint), &checkpoint, NULL) !=
+            0)
+        sim_broken(sim, "validity", "replica %u: the checkpoint does not satisfy the policy",
+                   replica->index);
 }
 
 void sim_check_stores(struct sim *sim)
@@ -229,4 +349,23 @@ void sim_check_stores(struct sim *sim)
     for (unsigned i = 0; i < sim->n; i++)
         if (!sim->replicas[i].is_liar)
             check_store(sim, &sim->replicas[i]);
+}
+
+/* Chains of honest replicas at the end. */
+void sim_check_receipts(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->n; i++) {
+        const struct sim_replica *replica = &sim->replicas[i];
+        for (size_t k = 0; k < sim->receipt_count && !replica->is_liar && replica->is_up; k++) {
+            const struct sim_receipt *receipt = &sim->receipts[k];
+            struct hash root = {0};
+            if (receipt->size <= chain_height(replica->chain) + 1)
+                merkle_log_root(chain_log(replica->chain), receipt->size, &root);
+            if (!hash_equal(&root, &receipt->root))
+                sim_broken(sim, "receipts",
+                           "replica %u does not have what a receipt of size %llu "
+                           "says",
+                           i, (unsigned long long)receipt->size);
+        }
+    }
 }

@@ -16,8 +16,24 @@ static int make_registration(struct sim *sim, unsigned i)
                                  &sim->genesis.hash, &sim->registrations[i]);
 }
 
+/* By which clients judge checkpoints. */
+static int make_policy(struct sim *sim)
+{
+    struct buf text = {0};
+    unsigned line;
+    char why[128];
+    int error = policy_format(sim->genesis.network, &sim->genesis.validators, &text);
+    if (error == 0)
+        error = policy_parse(buf_bytes(&text), &sim->policy, &line, why, sizeof(why));
+    buf_close(&text);
+    return error;
+}
+
 int sim_clients_start(struct sim *sim)
 {
+    int error = make_policy(sim);
+    if (error != 0)
+        return error;
     sim->gateway_count = (unsigned)sim_random_between(&sim->random, 1, SIM_GATEWAYS_MAX);
     for (unsigned i = 0; i < sim->gateway_count; i++) {
         struct sim_gateway *gateway = &sim->gateways[i];
@@ -29,7 +45,7 @@ int sim_clients_start(struct sim *sim)
         gateway->requests = calloc(gateway->total, sizeof(*gateway->requests));
         if (gateway->requests == NULL)
             return SEALMQ_E_NOMEM;
-        int error = make_registration(sim, i);
+        error = make_registration(sim, i);
         if (error != 0)
             return error;
     }
@@ -37,10 +53,10 @@ int sim_clients_start(struct sim *sim)
     return 0;
 }
 
-static int make_request(struct sim *sim, struct sim_gateway *gateway)
+/* About one report, which is the next one when it is `report`. */
+static int make_request(struct sim *sim, struct sim_gateway *gateway, uint64_t number,
+                        uint64_t report, struct buf *out)
 {
-    uint64_t number = gateway->made + 1;
-    struct buf *out = &gateway->requests[gateway->made];
     struct bytes id = bytes_str(gateway->id);
     if (number == 1) {
         struct item item = {.num = 1, .type = DATATYPE_INT};
@@ -53,18 +69,27 @@ static int make_request(struct sim *sim, struct sim_gateway *gateway)
     struct record record = {
         .gateway = id, .device = BYTES_LIT("x"), .num = 1, .value = bytes_str(value)};
     record.time_us = INT64_C(1700000000000000) + (int64_t)number * 1000000;
-    struct interval_leaf leaf = {.n = number - 1, .status = LEAF_ACKNOWLEDGED};
+    struct interval_leaf leaf = {.n = report, .status = LEAF_ACKNOWLEDGED};
     leaf.node = bytes_str(sim->genesis.validators.v[0].id);
     sim_random_bytes(&sim->random, leaf.report.b, HASH_SIZE);
     struct request_data data = {.sender = id,
                                 .number = number,
                                 .records = &record,
                                 .record_count = 1,
-                                .from = number - 1,
-                                .to = number - 1,
+                                .from = report,
+                                .to = report,
                                 .leaves = &leaf,
                                 .leaf_count = 1};
     return request_make_data(&data, &gateway->key, &sim->genesis.hash, out);
+}
+
+static int make_next(struct sim *sim, struct sim_gateway *gateway)
+{
+    uint64_t number = ++gateway->made;
+    int error = make_request(sim, gateway, number, number - 1, &gateway->requests[number - 1]);
+    if (error == 0 && number == 2 && sim->result->liars > 0)
+        error = make_request(sim, gateway, gateway->total + 1, 1000, &gateway->bad);
+    return error;
 }
 
 /* The longest honest chain there is to look at; NULL. */
@@ -109,12 +134,11 @@ void sim_clients_act(struct sim *sim)
             continue;
         }
         if (gateway->made < gateway->total && (sim->now_us >= gateway->next_us || sim->is_healed)) {
-            int error = make_request(sim, gateway);
+            int error = make_next(sim, gateway);
             if (error != 0) {
                 sim->failed = error;
                 return;
             }
-            gateway->made++;
             gateway->next_us = sim->now_us + sim_random_below(&sim->random, 3000000);
         }
         for (unsigned k = 0; k < gateway->made; k++)
@@ -124,6 +148,56 @@ void sim_clients_act(struct sim *sim)
     sim_put(sim, (struct sim_event){.at_us = sim->now_us + ACT_EVERY_US +
                                              sim_random_below(&sim->random, 4 * ACT_EVERY_US),
                                     .kind = SIM_CLIENTS});
+}
+
+/* A client looks at what a replica shows, takes it if the quorum of validators has signed it, and
+ * holds everyone to it from then on. */
+void sim_clients_receipt(struct sim *sim, struct bytes note)
+{
+    struct checkpoint checkpoint;
+    if (policy_check_note(sim->policy, note, &checkpoint, NULL) != 0) {
+        sim_mark(sim, SIM_MARK_FALSE_RECEIPT);
+        return;
+    }
+    sim_mark(sim, SIM_MARK_RECEIPT);
+    for (size_t i = 0; i < sim->receipt_count; i++) {
+        if (sim->receipts[i].size != checkpoint.size)
+            continue;
+        if (!hash_equal(&sim->receipts[i].root, &checkpoint.root))
+            sim_broken(sim, "receipts", "two checkpoints of size %llu",
+                       (unsigned long long)checkpoint.size);
+        return;
+    }
+    if (sim->receipt_count == sim->receipt_capacity) {
+        size_t capacity = sim->receipt_capacity == 0 ? 32 : 2 * sim->receipt_capacity;
+        struct sim_receipt *receipts = realloc(sim->receipts, capacity * sizeof(*receipts));
+        if (receipts == NULL) {
+            sim->failed = SEALMQ_E_NOMEM;
+            return;
+        }
+        sim->receipts = receipts;
+        sim->receipt_capacity = capacity;
+    }
+    sim->receipts[sim->receipt_count++] =
+        (struct sim_receipt){.size = checkpoint.size, .root = checkpoint.root};
+}
+
+size_t sim_clients_waiting(const struct sim *sim, const struct chain *chain, struct bytes *out,
+                           size_t max)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < sim->gateway_count; i++) {
+        const struct sim_gateway *gateway = &sim->gateways[i];
+        if (!is_done(chain, "admin/root", i + 1)) {
+            if (n < max)
+                out[n++] = buf_bytes(&sim->registrations[i]);
+            continue; /* its own come after it */
+        }
+        for (unsigned k = 0; k < gateway->made && n < max; k++)
+            if (!is_done(chain, gateway->id, k + 1))
+                out[n++] = buf_bytes(&gateway->requests[k]);
+    }
+    return n;
 }
 
 bool sim_clients_served(struct sim *sim)
@@ -147,6 +221,7 @@ void sim_clients_close(struct sim *sim)
         for (unsigned k = 0; k < gateway->total && gateway->requests != NULL; k++)
             buf_close(&gateway->requests[k]);
         free(gateway->requests);
+        buf_close(&gateway->bad);
         buf_close(&sim->registrations[i]);
     }
 }

@@ -1,142 +1,174 @@
-/* Validators that lie, up to f of them. A liar runs a production core like everyone, so that it
- * knows what to say; the lie is in what it sends. */
-#include "sim/sim_int.h"
+/* Validators that lie, up to f of them, who know of each other. A liar runs a production core like
+ * everyone, so that it knows what to say; the lie is in what it sends, and in what it sends
+ * unasked. */
+#include "sim/lie.h"
 
-static void send_bytes(struct sim *sim, const struct sim_replica *replica,
-                       enum pbft_message_kind kind, struct bytes bytes, unsigned to)
+#define UNASKED_EVERY_US 400000
+
+const char *sim_lie_words(enum sim_lie lie)
 {
-    struct sim_payload *payload;
-    if (sim_payload_new(kind, bytes, &payload) != 0)
-        sim->failed = SEALMQ_E_NOMEM;
-    else
-        sim_send(sim, replica->index, to, payload);
+    static const char *const words[] = {
+#define X(name, text) text,
+        SIM_LIES(X)
+#undef X
+    };
+    return words[lie];
 }
 
-static void sign_vote(const struct sim *sim, const struct sim_replica *replica, const char *label,
-                      struct msg_vote *m)
+void sim_liars_choose(struct sim *sim)
 {
-    struct vote tuple = {.view = m->view, .height = m->height, .header = m->header};
-    validator_set_hash(&sim->genesis.validators, &tuple.validators);
-    vote_sign(&replica->key, label, &sim->genesis.hash, &tuple, &m->signature);
-}
-
-/* A second block for the same view and height: the same requests a microsecond later. */
-static bool make_other(struct sim *sim, struct sim_replica *replica, const struct msg_vote *m)
-{
-    struct block block;
-    struct bytes requests[64];
-    size_t n = 0;
-    if (block_decode(m->block, &block) != 0 || block.request_count > 64)
-        return false;
-    struct bytes list = block.requests;
-    while (n < block.request_count && block_requests_next(&list, &requests[n]))
-        n++;
-    struct block_header header = block.header;
-    header.time_us++;
-    struct buf wire = {0};
-    struct block other;
-    bool made = block_encode(&header, requests, n, &wire) == 0 &&
-                block_decode(buf_bytes(&wire), &other) == 0;
-    if (made) {
-        struct msg_vote second = *m;
-        second.header = other.hash;
-        second.block = buf_bytes(&wire);
-        sign_vote(sim, replica, PREPARE_LABEL, &second);
-        buf_reset(&replica->other);
-        message_encode_vote(&second, PBFT_MSG_PRE_PREPARE, &replica->other);
-        replica->other_view = m->view;
-        replica->other_height = m->height;
-        replica->other_header = other.hash;
-    }
-    buf_close(&wire);
-    return made;
-}
-
-/* Odd ones see one face, even ones the other; and both get the liar's votes for theirs. */
-static void be_two_faced(struct sim *sim, struct sim_replica *replica,
-                         const struct pbft_message *message, unsigned to)
-{
-    struct msg_vote m;
-    bool is_vote = message->kind == PBFT_MSG_PREPARE || message->kind == PBFT_MSG_COMMIT;
-    if ((!is_vote && message->kind != PBFT_MSG_PRE_PREPARE) || to % 2 == 0 ||
-        message_decode_vote(message->bytes, message->kind, &m) != 0) {
-        send_bytes(sim, replica, message->kind, message->bytes, to);
+    struct sim_random *r = &sim->random;
+    if (sim->f == 0 || sim_random_below(r, 3) == 0)
         return;
+    unsigned count = (unsigned)sim_random_between(r, 1, sim->f);
+    for (unsigned k = 0; k < count; k++)
+        sim->replicas[sim_random_below(r, sim->n)].is_liar = true;
+    for (unsigned i = 0; i < sim->n; i++) {
+        struct sim_replica *replica = &sim->replicas[i];
+        if (!replica->is_liar)
+            continue;
+        sim->result->liars++;
+        /* Few at a time, so that one lie does not keep the others from having an effect. */
+        for (uint64_t lies = sim_random_between(r, 1, 4); lies > 0; lies--)
+            replica->lies |= 1u << sim_random_below(r, SIM_LIES_COUNT);
+        sim->lies |= replica->lies;
     }
-    bool has_other =
-        replica->other.n != 0 && replica->other_view == m.view && replica->other_height == m.height;
-    if (message->kind == PBFT_MSG_PRE_PREPARE) {
-        if (has_other || make_other(sim, replica, &m))
-            send_bytes(sim, replica, message->kind, buf_bytes(&replica->other), to);
-        return;
-    }
-    if (has_other) {
-        m.header = replica->other_header;
-        sign_vote(sim, replica, message->kind == PBFT_MSG_PREPARE ? PREPARE_LABEL : COMMIT_LABEL,
-                  &m);
-    }
-    struct buf wire = {0};
-    message_encode_vote(&m, message->kind, &wire);
-    send_bytes(sim, replica, message->kind, buf_bytes(&wire), to);
-    buf_close(&wire);
+    sim->result->lies = sim->lies;
+    sim_liars_turn(sim);
+    sim_put(sim, (struct sim_event){.at_us = sim->now_us + sim_random_below(r, UNASKED_EVERY_US),
+                                    .kind = SIM_LIE});
 }
 
-static void be_forgetful(struct sim *sim, struct sim_replica *replica,
-                         const struct pbft_message *message, unsigned to)
+void sim_liars_turn(struct sim *sim)
 {
-    struct msg_view_change m;
-    if (message->kind != PBFT_MSG_VIEW_CHANGE ||
-        message_decode_view_change(message->bytes, &m) != 0) {
-        send_bytes(sim, replica, message->kind, message->bytes, to);
-        return;
+    struct sim_random *r = &sim->random;
+    sim->faces = (uint32_t)sim_random_next(r);
+    for (unsigned i = 0; i < sim->n; i++) {
+        struct sim_replica *replica = &sim->replicas[i];
+        if (!replica->is_liar)
+            continue;
+        replica->mute_kinds = one_in(sim, 2) ? (uint32_t)sim_random_next(r)
+                                             : 1u << sim_random_between(r, 1, PBFT_MSG_BLOCKS);
+        replica->mute_to = (uint32_t)sim_random_next(r);
     }
-    m.prepared = false;
-    struct hash validators;
-    struct buf fields = {0}, wire = {0};
-    validator_set_hash(&sim->genesis.validators, &validators);
-    message_fields_view_change(&m, &fields);
-    message_sign(PBFT_MSG_VIEW_CHANGE, (int)replica->index, buf_bytes(&fields), &replica->key,
-                 &sim->genesis.hash, &validators, &wire);
-    buf_append_str32(&wire, (struct bytes){0});
-    send_bytes(sim, replica, message->kind, buf_bytes(&wire), to);
-    buf_close(&fields);
-    buf_close(&wire);
 }
 
-static void garble(struct sim *sim, struct sim_replica *replica, const struct pbft_message *message,
-                   unsigned to)
+static bool is_mute(const struct sim_replica *replica, enum pbft_message_kind kind, unsigned to)
 {
-    struct buf wire = {0};
-    buf_append_bytes(&wire, message->bytes);
-    for (uint64_t i = sim_random_below(&sim->random, 4); i > 0 && wire.n > 0; i--) {
-        wire.p[sim_random_below(&sim->random, wire.n)] =
-            (uint8_t)sim_random_below(&sim->random, 256);
-        if (sim_random_below(&sim->random, 8) == 0)
-            wire.n -= (size_t)sim_random_below(&sim->random, wire.n);
-    }
-    send_bytes(sim, replica, message->kind, buf_bytes(&wire), to);
-    buf_close(&wire);
+    return (tells(replica, SIM_LIE_MUTE_PRIMARY) && kind == PBFT_MSG_PRE_PREPARE) ||
+           (tells(replica, SIM_LIE_SELECTIVE) && ((replica->mute_kinds >> kind) & 1) != 0 &&
+            ((replica->mute_to >> to) & 1) != 0);
 }
 
 void sim_lie(struct sim *sim, struct sim_replica *replica, const struct pbft_message *message,
              unsigned to)
 {
-    switch (sim->liar) {
-    case SIM_LIAR_SILENT:
-        if (message->kind != PBFT_MSG_PRE_PREPARE)
-            send_bytes(sim, replica, message->kind, message->bytes, to);
+    if (is_mute(replica, message->kind, to))
+        return;
+    bool is_said = true;
+    struct buf wire = {0};
+    buf_append_bytes(&wire, message->bytes);
+    switch (message->kind) {
+    case PBFT_MSG_PRE_PREPARE:
+        is_said = lie_proposal(sim, replica, to, &wire);
         break;
-    case SIM_LIAR_TWO_FACED:
-        be_two_faced(sim, replica, message, to);
+    case PBFT_MSG_PREPARE:
+    case PBFT_MSG_COMMIT:
+        lie_vote(sim, replica, message->kind, to, &wire);
         break;
-    case SIM_LIAR_FORGETFUL:
-        be_forgetful(sim, replica, message, to);
+    case PBFT_MSG_VIEW_CHANGE:
+        lie_view_change(sim, replica, &wire);
         break;
-    case SIM_LIAR_GARBLING:
-        garble(sim, replica, message, to);
+    case PBFT_MSG_NEW_VIEW:
+        is_said = lie_new_view(sim, replica, &wire);
         break;
-    default:
-        send_bytes(sim, replica, message->kind, message->bytes, to);
+    case PBFT_MSG_STATUS:
+        lie_status(sim, replica, &wire);
+        break;
+    case PBFT_MSG_BLOCKS:
+        lie_blocks(sim, replica, &wire);
+        break;
+    case PBFT_MSG_CHECKPOINT:
+        lie_checkpoint(sim, replica, &wire);
+        break;
+    case PBFT_MSG_REQUEST:
+    case PBFT_MSG_FETCH:
         break;
     }
+    if (tells(replica, SIM_LIE_GARBLES) && one_in(sim, 2))
+        lie_garble(sim, &wire);
+    if (buf_status(&wire) != 0)
+        sim->failed = SEALMQ_E_NOMEM;
+    else if (is_said)
+        lie_send(sim, replica, message->kind, buf_bytes(&wire), to);
+    buf_close(&wire);
+}
+
+static void keep_view_change(struct sim *sim, struct bytes bytes)
+{
+    struct msg_view_change m;
+    if (message_decode_view_change(bytes, &m) != 0 || (unsigned)m.head.sender >= sim->n)
+        return;
+    struct sim_replica *sender = &sim->replicas[m.head.sender];
+    if (sender->view_change.n != 0 && m.view < sender->view_change_view)
+        return;
+    buf_reset(&sender->view_change);
+    buf_append_bytes(&sender->view_change, m.head.signed_part);
+    sender->view_change_view = m.view;
+}
+
+static void keep_proposal(struct sim *sim, struct sim_payload *payload)
+{
+    struct sim_payload **place = &sim->proposals[sim->proposal_count++ % SIM_PROPOSALS_KEPT];
+    sim_payload_release(*place);
+    payload->refs++;
+    *place = payload;
+}
+
+void sim_liars_hear(struct sim *sim, const struct sim_replica *to, struct sim_payload *payload)
+{
+    if (!to->is_liar)
+        return;
+    struct bytes bytes = bytes_of(payload->bytes, payload->n);
+    if (payload->kind == PBFT_MSG_VIEW_CHANGE)
+        keep_view_change(sim, bytes);
+    else if (payload->kind == PBFT_MSG_PRE_PREPARE)
+        keep_proposal(sim, payload);
+}
+
+static void replay(struct sim *sim, const struct sim_replica *replica)
+{
+    size_t n = sim->old_count < SIM_OLD_KEPT ? sim->old_count : SIM_OLD_KEPT;
+    for (uint64_t i = n == 0 ? 0 : sim_random_below(&sim->random, 8); i > 0; i--) {
+        const struct sim_payload *old = sim->old[sim_random_below(&sim->random, n)];
+        lie_send(sim, replica, old->kind, bytes_of(old->bytes, old->n), lie_victim(sim));
+        sim_mark(sim, SIM_MARK_REPLAYED);
+    }
+}
+
+void sim_lie_unasked(struct sim *sim)
+{
+    if (one_in(sim, 8))
+        sim_liars_turn(sim);
+    for (unsigned i = 0; i < sim->n; i++) {
+        struct sim_replica *replica = &sim->replicas[i];
+        if (!replica->is_liar || !replica->is_up)
+            continue;
+        if (tells(replica, SIM_LIE_REPLAYS))
+            replay(sim, replica);
+        if (tells(replica, SIM_LIE_DOUBLE_VOTES))
+            lie_vote_unasked(sim, replica);
+        if (tells(replica, SIM_LIE_FORGES))
+            lie_forge(sim, replica);
+        if (tells(replica, SIM_LIE_FALSE_VIEWS))
+            lie_begin_view(sim, replica);
+        if (tells(replica, SIM_LIE_FALSE_PROOFS) && one_in(sim, 4))
+            lie_leave_view(sim, replica);
+        if (tells(replica, SIM_LIE_BAD_PROPOSALS) || tells(replica, SIM_LIE_EQUIVOCATES))
+            lie_propose(sim, replica);
+        lie_sync_unasked(sim, replica);
+    }
+    sim_put(sim, (struct sim_event){.at_us = sim->now_us + UNASKED_EVERY_US / 4 +
+                                             sim_random_below(&sim->random, UNASKED_EVERY_US),
+                                    .kind = SIM_LIE});
 }

@@ -43,6 +43,32 @@ static bool is_lost(struct sim *sim, unsigned from, unsigned to, enum pbft_messa
             sim_random_chance(&sim->random, sim->hated_loss));
 }
 
+/* Old messages are any of the run so far, with the same chance for each. */
+static void keep_old(struct sim *sim, struct sim_payload *payload)
+{
+    size_t at = sim->old_count++;
+    if (at >= SIM_OLD_KEPT)
+        at = (size_t)sim_random_below(&sim->random, sim->old_count);
+    if (at >= SIM_OLD_KEPT)
+        return;
+    sim_payload_release(sim->old[at]);
+    payload->refs++;
+    sim->old[at] = payload;
+}
+
+static void send_old(struct sim *sim, unsigned from, unsigned to)
+{
+    size_t n = sim->old_count < SIM_OLD_KEPT ? sim->old_count : SIM_OLD_KEPT;
+    struct sim_payload *old = sim->old[sim_random_below(&sim->random, n)];
+    old->refs++;
+    sim_mark(sim, SIM_MARK_REPLAYED);
+    sim_put(sim, (struct sim_event){.at_us = sim->now_us + delay_us(sim),
+                                    .kind = SIM_DELIVER,
+                                    .to = to,
+                                    .from = from,
+                                    .payload = old});
+}
+
 void sim_send(struct sim *sim, unsigned from, unsigned to, struct sim_payload *payload)
 {
     sim->result->messages++;
@@ -53,6 +79,9 @@ void sim_send(struct sim *sim, unsigned from, unsigned to, struct sim_payload *p
     }
     if (!sim->is_healed && sim_random_chance(&sim->random, sim->damage))
         payload = damaged(sim, payload);
+    keep_old(sim, payload);
+    if (!sim->is_healed && sim_random_chance(&sim->random, sim->replay))
+        send_old(sim, from, to);
     bool twice = !sim->is_healed && sim_random_chance(&sim->random, sim->duplication);
     for (int i = 0; i < (twice ? 2 : 1); i++) {
         payload->refs++;

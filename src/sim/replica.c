@@ -2,23 +2,29 @@
  * consensus/pbft.h says, and may die at every point of that. */
 #include "sim/sim_int.h"
 
-#define WALL_START_US INT64_C(1700000000000000)
-
 static uint64_t clock_ms(const struct sim *sim, const struct sim_replica *replica)
 {
     return (sim->now_us - replica->clock_start_us) / 1000 + 1;
 }
 
-int sim_replica_start(struct sim *sim, struct sim_replica *replica)
+/* What a disk may do to a machine that has died: the store is gone, or a slot comes back torn. */
+static bool damage_store(struct sim *sim, struct sim_replica *replica)
 {
-    ASSERT(!replica->is_up);
-    int error = sim_replay(&sim->genesis, &replica->store, &replica->chain);
-    if (error != 0)
-        return error;
-    error = mempool_new(&replica->mempool);
-    replica->life++;
-    replica->clock_start_us = sim->now_us;
-    replica->tick_us = 0;
+    if (sim->disk_faults == 0 || replica->life == 0 || replica->store.was_lost ||
+        sim_random_below(&sim->random, 3) != 0)
+        return false;
+    if (sim_random_below(&sim->random, 2) == 0)
+        return sim_store_tear(&replica->store, &sim->random);
+    sim_trace(sim, "%u has lost its store", replica->index);
+    sim->disk_faults--;
+    sim_store_close(&replica->store);
+    replica->store = (struct sim_store){.was_lost = true};
+    replica->durable_height = 0;
+    return false;
+}
+
+static int make_core(struct sim *sim, struct sim_replica *replica)
+{
     struct pbft_options options = {
         .chain = replica->chain,
         .mempool = replica->mempool,
@@ -27,7 +33,7 @@ int sim_replica_start(struct sim *sim, struct sim_replica *replica)
         .log_key = &replica->log_key,
         .cosigner_key = &replica->cosigner_key,
         .timing = sim->timing,
-        .may_vote = true,
+        .may_vote = !replica->store.was_lost,
         .message_bytes_max = 8192, /* so that catching up takes several messages */
         .now_ms = clock_ms(sim, replica),
     };
@@ -36,11 +42,45 @@ int sim_replica_start(struct sim *sim, struct sim_replica *replica)
     if (replica->store.n > 0)
         options.tip_certificate =
             buf_bytes(&replica->store.blocks[replica->store.n - 1].certificate);
+    return pbft_new(&options, &replica->pbft);
+}
+
+/* A torn slot must be noticed. Who runs the machine then lets it follow without its votes. */
+static int start_torn(struct sim *sim, struct sim_replica *replica)
+{
+    int error = make_core(sim, replica);
+    if (error == SEALMQ_E_NOMEM)
+        return error;
     if (error == 0)
-        error = pbft_new(&options, &replica->pbft);
+        sim_broken(sim, "durability", "replica %u starts with a torn slot", replica->index);
+    pbft_free(replica->pbft);
+    replica->pbft = NULL;
+    sim_mark(sim, SIM_MARK_SLOT_TORN);
+    sim->disk_faults--;
+    sim_store_drop_slots(&replica->store);
+    replica->store.was_lost = true;
+    return 0;
+}
+
+int sim_replica_start(struct sim *sim, struct sim_replica *replica)
+{
+    ASSERT(!replica->is_up);
+    bool is_torn = damage_store(sim, replica);
+    int error = sim_replay(&sim->genesis, &replica->store, &replica->chain);
+    if (error != 0)
+        return error;
+    error = mempool_new(&replica->mempool);
+    replica->life++;
+    replica->clock_start_us = sim->now_us;
+    replica->tick_us = 0;
+    if (error == 0 && is_torn)
+        error = start_torn(sim, replica);
+    if (error == 0)
+        error = make_core(sim, replica);
     replica->is_up = true;
     if (error != 0)
         return error;
+    sim_marks_start(sim, replica);
     sim_check_restart(sim, replica);
     sim_trace(sim, "%u starts at height %zu", replica->index, replica->store.n);
     sim_put(sim, (struct sim_event){.at_us = sim->now_us,
@@ -68,7 +108,8 @@ void sim_replica_close(struct sim_replica *replica)
 {
     sim_replica_stop(replica);
     sim_store_close(&replica->store);
-    buf_close(&replica->other);
+    buf_close(&replica->stale);
+    buf_close(&replica->view_change);
 }
 
 void sim_replica_crash(struct sim *sim, struct sim_replica *replica, const char *when)
@@ -76,6 +117,7 @@ void sim_replica_crash(struct sim *sim, struct sim_replica *replica, const char 
     sim_trace(sim, "%u crashes %s", replica->index, when);
     sim->result->crashes++;
     sim_replica_stop(replica);
+    sim_marks_stop(sim);
     uint64_t most_us = sim_random_below(&sim->random, 2) == 0 ? 100000 : 4000000;
     uint64_t down_us = sim_random_between(&sim->random, 1000, most_us);
     sim_put(sim, (struct sim_event){
@@ -149,6 +191,8 @@ static void trace_notes(struct sim *sim, const struct sim_replica *replica,
         };
         if (note->kind == PBFT_NOTE_VIEW_CHANGE)
             sim->result->view_changes++;
+        if (!replica->is_liar)
+            sim_check_note(sim, replica, note);
         sim_trace(sim, "%u notes: %s, of %d, %s, %llu %s", replica->index, kinds[note->kind],
                   note->peer, sealmq_error_name(note->error), (unsigned long long)note->value,
                   note->words != NULL ? note->words : "");
@@ -167,6 +211,8 @@ static bool persist(struct sim *sim, struct sim_replica *replica, const struct p
     if (update->block_count > 0)
         sim_trace(sim, "%u has height %zu", replica->index, replica->store.n);
     replica->durable_height = replica->store.n;
+    if (update->checkpoint.n != 0)
+        sim_clients_receipt(sim, update->checkpoint);
     return true;
 }
 
@@ -185,7 +231,7 @@ static void schedule_tick(struct sim *sim, struct sim_replica *replica, uint64_t
                 .at_us = at_us, .kind = SIM_TICK, .to = replica->index, .life = replica->life});
 }
 
-static void carry_out(struct sim *sim, struct sim_replica *replica,
+static void carry_out(struct sim *sim, struct sim_replica *replica, const struct pbft_event *event,
                       const struct pbft_update *update)
 {
     /* Where something is written, something is to be lost. */
@@ -199,7 +245,9 @@ static void carry_out(struct sim *sim, struct sim_replica *replica,
     }
     if (!persist(sim, replica, update))
         return;
+    sim_check_entered(sim, replica, event, update);
     if (point == 1) {
+        sim_marks_crash(sim, update);
         sim_replica_crash(sim, replica, "after its writes");
         return;
     }
@@ -211,6 +259,7 @@ static void carry_out(struct sim *sim, struct sim_replica *replica,
         sim_replica_crash(sim, replica, "while it sends");
         return;
     }
+    sim_marks_step(sim, replica, event, update);
     if (update->verify_block.n != 0)
         verify(sim, replica, update);
     if (update->serve.count != 0)
@@ -228,14 +277,14 @@ void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct pbft_
 {
     struct pbft_update update;
     event->now_ms = clock_ms(sim, replica);
-    event->wall_us = WALL_START_US + (int64_t)sim->now_us + replica->wall_skew_us;
+    event->wall_us = SIM_WALL_START_US + (int64_t)sim->now_us + replica->wall_skew_us;
     sim->result->steps++;
     int error = pbft_step(replica->pbft, event, &update);
     if (error == SEALMQ_E_NOMEM) {
         sim->failed = error;
         return;
     }
-    carry_out(sim, replica, &update);
+    carry_out(sim, replica, event, &update);
 }
 
 static void serve(struct sim *sim, struct sim_replica *replica, const struct sim_event *event)
@@ -280,6 +329,7 @@ void sim_replica_event(struct sim *sim, const struct sim_event *event)
         step.verified.valid = event->valid;
         break;
     case SIM_DELIVER:
+        sim_liars_hear(sim, replica, event->payload);
         if (!may_pass(replica, event->payload))
             return;
         step.kind = PBFT_EVENT_MESSAGE;

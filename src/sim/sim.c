@@ -70,7 +70,8 @@ static int make_network(struct sim *sim)
         struct sim_replica *replica = &sim->replicas[i];
         struct validator *validator = &genesis->validators.v[i];
         replica->index = i;
-        replica->wall_skew_us = (int64_t)sim_random_below(&sim->random, 4000000) - 2000000;
+        replica->wall_skew_us =
+            (int64_t)sim_random_below(&sim->random, 2 * SIM_SKEW_MAX_US) - SIM_SKEW_MAX_US;
         make_key(sim, &replica->key);
         sign_key_derive(&replica->key, LOG_KEY_PURPOSE, &replica->log_key);
         sign_key_derive(&replica->key, COSIGNER_KEY_PURPOSE, &replica->cosigner_key);
@@ -86,19 +87,6 @@ static int make_network(struct sim *sim)
     genesis->admins[0].key = sim->admin_key.public_key;
     genesis->parameters.anchor_interval_ms = 60000;
     return genesis_seal(genesis, why, sizeof(why));
-}
-
-static void choose_liars(struct sim *sim)
-{
-    sim->liar = SIM_LIAR_NONE;
-    if (sim->f == 0 || sim_random_below(&sim->random, 2) == 0)
-        return;
-    sim->liar = (enum sim_liar)sim_random_between(&sim->random, 1, SIM_LIARS - 1);
-    unsigned count = (unsigned)sim_random_between(&sim->random, 1, sim->f);
-    for (unsigned k = 0; k < count; k++)
-        sim->replicas[sim_random_below(&sim->random, sim->n)].is_liar = true;
-    for (unsigned i = 0; i < sim->n; i++)
-        sim->result->liars += sim->replicas[i].is_liar;
 }
 
 static void choose_timing(struct sim *sim)
@@ -134,6 +122,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
     case SIM_CLIENTS:
         sim_clients_act(sim);
         break;
+    case SIM_LIE:
+        sim_lie_unasked(sim);
+        break;
     case SIM_HEAL:
         sim_heal(sim);
         break;
@@ -168,7 +159,7 @@ static int start(struct sim *sim)
     int error = make_network(sim);
     if (error != 0)
         return error;
-    choose_liars(sim);
+    sim_liars_choose(sim);
     choose_timing(sim);
     sim_weather_start(sim);
     for (unsigned i = 0; i < sim->n && error == 0; i++)
@@ -198,8 +189,9 @@ int sim_run(const struct sim_options *options, struct sim_result *out)
         error = sim->failed;
     if (error == 0)
         sim_check_stores(sim);
+    if (error == 0)
+        sim_check_receipts(sim);
     out->nodes = sim->n;
-    out->liar = sim->liar;
     out->blocks = sim->agreed_count;
     out->simulated_ms = sim->now_us / 1000;
     out->healed_ms = sim->is_healed ? (sim->now_us - sim->heal_us) / 1000 : 0;
@@ -207,6 +199,13 @@ int sim_run(const struct sim_options *options, struct sim_result *out)
         sim_replica_close(&sim->replicas[i]);
         free(sim->replicas[i].said);
     }
+    for (size_t i = 0; i < SIM_OLD_KEPT; i++)
+        sim_payload_release(sim->old[i]);
+    for (size_t i = 0; i < SIM_PROPOSALS_KEPT; i++)
+        sim_payload_release(sim->proposals[i]);
+    buf_close(&sim->other);
+    policy_free(sim->policy);
+    free(sim->receipts);
     sim_clients_close(sim);
     sim_queue_close(&sim->queue);
     if (memory != NULL)

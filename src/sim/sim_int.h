@@ -3,6 +3,7 @@
 #define SEALMQ_SIM_SIM_INT_H
 
 #include "base/assert.h"
+#include "consensus/choose.h"
 #include "consensus/message.h"
 #include "consensus/pbft.h"
 #include "sim/random.h"
@@ -10,6 +11,13 @@
 
 #define SIM_NODES_MAX    7
 #define SIM_GATEWAYS_MAX 3
+
+#define SIM_OLD_KEPT       64
+#define SIM_PROPOSALS_KEPT 8
+
+/* True time when a run begins, and how far from it a clock may be. */
+#define SIM_WALL_START_US INT64_C(1700000000000000)
+#define SIM_SKEW_MAX_US   INT64_C(2000000)
 
 /* --- events: what happens when (queue.c) --- */
 
@@ -21,6 +29,7 @@ enum sim_event_kind {
     SIM_RESTART,
     SIM_WEATHER, /* partitions begin or end, links get worse or better */
     SIM_CLIENTS, /* they look around and send */
+    SIM_LIE,     /* liars say something unasked */
     SIM_HEAL,
 };
 
@@ -65,12 +74,17 @@ struct sim_stored {
 struct sim_store {
     struct sim_stored *blocks; /* of heights 1, 2, ... */
     size_t n, capacity;
+    bool was_lost; /* once: votes that it does not have may have been sent */
     struct buf slots[PBFT_SLOTS];
     struct buf checkpoint;
 };
 
 /* All of the update's writes, as one step. */
 SEALMQ_MUST_CHECK int sim_store_apply(struct sim_store *store, const struct pbft_update *update);
+/* Only the slots; the disk has torn them, or they could not be used. */
+void sim_store_drop_slots(struct sim_store *store);
+/* Cuts a slot short by at least a byte, and leaves at least one. false: no slot is long enough. */
+bool sim_store_tear(struct sim_store *store, struct sim_random *random);
 void sim_store_close(struct sim_store *store);
 
 /* --- what honest replicas have said (check.c) --- */
@@ -98,9 +112,23 @@ struct sim_replica {
     struct sim_said *said;
     size_t said_count, said_capacity;
     uint64_t left_below; /* views below this were left */
-    struct buf other;    /* a two-faced primary's other proposal */
-    uint64_t other_view, other_height;
-    struct hash other_header;
+    /* What the newest view that was entered by a NEW-VIEW began with; survives crashes. */
+    struct {
+        bool set;
+        uint64_t view;
+        struct choice choice;
+    } bound;
+
+    /* As it was after its last step (marks.c). */
+    struct pbft_status status;
+    uint64_t entered_view, block_view;
+
+    uint32_t lies;          /* bits of enum sim_lie; 0: honest */
+    uint32_t mute_kinds;    /* kinds of message not sent to: */
+    uint32_t mute_to;       /* bits of replicas */
+    struct buf stale;       /* a prepared certificate of an older height */
+    struct buf view_change; /* of others, the newest that liars have: signed part */
+    uint64_t view_change_view;
 };
 
 struct sim_gateway {
@@ -109,7 +137,14 @@ struct sim_gateway {
     unsigned total;       /* requests it will send */
     unsigned made;        /* so many exist */
     struct buf *requests; /* wire forms, number 1 and up */
+    struct buf bad;       /* signed, and can never execute; none until the gateway is registered */
     uint64_t next_us;     /* when it makes one more */
+};
+
+/* The log of headers, as a checkpoint with a quorum says it was. */
+struct sim_receipt {
+    uint64_t size;
+    struct hash root;
 };
 
 struct sim {
@@ -124,14 +159,16 @@ struct sim {
     struct genesis genesis;
     struct sign_key admin_key;
     struct sim_replica replicas[SIM_NODES_MAX];
-    enum sim_liar liar;
     struct pbft_timing timing;
+    uint32_t lies; /* of all liars, who know of each other */
 
     /* Weather. */
     bool is_healed;
     uint64_t heal_us, end_us;
     uint32_t loss, duplication, damage, crash; /* millionths */
     uint64_t delay_least_us, delay_most_us, delay_rare_us;
+    uint32_t replay;                        /* likewise: an old message comes as well */
+    unsigned disk_faults;                   /* stores that may still be torn or lost */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
     /* Messages of one kind are lost more often on their way to some. */
     enum pbft_message_kind hated;
@@ -141,13 +178,30 @@ struct sim {
     bool has_witnesses;  /* one replica at a time gets the votes (weather.c): */
     unsigned witness;    /* n: none yet */
 
+    /* Old messages, for replay; and the newest proposals among them. */
+    struct sim_payload *old[SIM_OLD_KEPT];
+    size_t old_count;
+    struct sim_payload *proposals[SIM_PROPOSALS_KEPT];
+    size_t proposal_count;
+    /* The liars' second block for one view and height, and who is shown which block. */
+    struct buf other; /* PRE-PREPARE */
+    struct msg_vote other_vote;
+    uint32_t faces; /* bits of the replicas that are shown the second one */
+    struct sim_said shown[SIM_NODES_MAX];
+
     struct buf registrations[SIM_GATEWAYS_MAX];
     struct sim_gateway gateways[SIM_GATEWAYS_MAX];
     unsigned gateway_count;
 
-    /* Header hashes by height, from the first replica to store each. */
-    struct hash *agreed;
+    /* By height, from the first replica to store each. */
+    struct hash *agreed; /* header hashes */
     size_t agreed_count, agreed_capacity;
+    struct sim_said reproposed; /* what a new view last proposed again */
+
+    /* What clients took. */
+    struct policy *policy;
+    struct sim_receipt *receipts;
+    size_t receipt_count, receipt_capacity;
 };
 
 __attribute__((format(printf, 2, 3))) void sim_trace(struct sim *sim, const char *format, ...);
@@ -175,24 +229,62 @@ void sim_weather_change(struct sim *sim);
 void sim_heal(struct sim *sim);
 void sim_connected(struct sim *sim, unsigned a, unsigned b);
 
-/* liar.c: sends a message of a lying replica, to one. */
+/* liar.c */
+void sim_liars_choose(struct sim *sim);
+/* Sends a message of a lying replica to one, in its own way. */
 void sim_lie(struct sim *sim, struct sim_replica *replica, const struct pbft_message *message,
              unsigned to);
+/* What liars say unasked. */
+void sim_lie_unasked(struct sim *sim);
+/* Something was delivered to `to`, and is known to all liars if that is one. */
+void sim_liars_hear(struct sim *sim, const struct sim_replica *to, struct sim_payload *payload);
+/* New friends and enemies. */
+void sim_liars_turn(struct sim *sim);
 
 /* clients.c */
 SEALMQ_MUST_CHECK int sim_clients_start(struct sim *sim);
 void sim_clients_act(struct sim *sim);
 bool sim_clients_served(struct sim *sim);
+/* A replica shows a checkpoint to clients. */
+void sim_clients_receipt(struct sim *sim, struct bytes note);
+/* Requests that wait, as far as `chain` says: at most `max`. */
+size_t sim_clients_waiting(const struct sim *sim, const struct chain *chain, struct bytes *out,
+                           size_t max);
 void sim_clients_close(struct sim *sim);
+
+/* marks.c */
+void sim_mark(struct sim *sim, enum sim_mark mark);
+/* After a step whose update was carried out; `event` is what caused it. */
+void sim_marks_step(struct sim *sim, struct sim_replica *replica, const struct pbft_event *event,
+                    const struct pbft_update *update);
+/* After a start. */
+void sim_marks_start(struct sim *sim, struct sim_replica *replica);
+/* After a replica has stopped. */
+void sim_marks_stop(struct sim *sim);
+/* Before a crash after the writes of `update`, with nothing of it sent. */
+void sim_marks_crash(struct sim *sim, const struct pbft_update *update);
 
 /* check.c */
 void sim_check_block(struct sim *sim, const struct sim_replica *replica, struct bytes wire);
 void sim_check_message(struct sim *sim, struct sim_replica *replica,
                        const struct pbft_message *message);
+/* What was written may have begun a view. */
+void sim_check_entered(struct sim *sim, struct sim_replica *replica, const struct pbft_event *event,
+                       const struct pbft_update *update);
+/* The NEW-VIEW by which this step has begun a view, if it was one: the message that came, or the
+ * one that is sent. */
+bool sim_find_new_view(const struct pbft_event *event, const struct pbft_update *update,
+                       struct msg_new_view *out);
+/* An honest replica notes something. */
+void sim_check_note(struct sim *sim, const struct sim_replica *replica,
+                    const struct pbft_note *note);
 void sim_check_restart(struct sim *sim, const struct sim_replica *replica);
+/* What a NEW-VIEW begins with, by the VIEW-CHANGEs in it. */
+SEALMQ_MUST_CHECK int sim_choice_of(const struct msg_new_view *m, struct choice *out);
 /* Whether all is as it should be in the end; *what says what is not yet. */
 bool sim_check_settled(struct sim *sim, char *what, size_t what_size);
 void sim_check_stores(struct sim *sim);
+void sim_check_receipts(struct sim *sim);
 /* Replays a store through an empty chain, certificates verified. */
 SEALMQ_MUST_CHECK int sim_replay(const struct genesis *genesis, const struct sim_store *store,
                                  struct chain **out);

@@ -38,6 +38,25 @@ int sim_store_apply(struct sim_store *store, const struct pbft_update *update)
     return error;
 }
 
+void sim_store_drop_slots(struct sim_store *store)
+{
+    for (size_t i = 0; i < PBFT_SLOTS; i++)
+        buf_reset(&store->slots[i]);
+}
+
+bool sim_store_tear(struct sim_store *store, struct sim_random *random)
+{
+    size_t first = (size_t)sim_random_below(random, PBFT_SLOTS);
+    for (size_t k = 0; k < PBFT_SLOTS; k++) {
+        struct buf *slot = &store->slots[(first + k) % PBFT_SLOTS];
+        if (slot->n < 2)
+            continue;
+        slot->n = (size_t)sim_random_between(random, 1, slot->n - 1);
+        return true;
+    }
+    return false;
+}
+
 void sim_store_close(struct sim_store *store)
 {
     for (size_t i = 0; i < store->n; i++) {

@@ -23,12 +23,16 @@ void sim_weather_start(struct sim *sim)
     sim->loss = sim_random_below(r, 3) > 0 ? (uint32_t)sim_random_below(r, 200000) : 0;
     sim->duplication = sim_random_below(r, 2) > 0 ? (uint32_t)sim_random_below(r, 100000) : 0;
     sim->damage = sim_random_below(r, 4) == 0 ? (uint32_t)sim_random_below(r, 20000) : 0;
+    sim->replay = sim_random_below(r, 3) == 0 ? (uint32_t)sim_random_below(r, 50000) : 0;
     sim->crash = sim_random_below(r, 3) > 0 ? (uint32_t)sim_random_between(r, 500, 10000) : 0;
     sim->delay_least_us = sim_random_between(r, 100, 2000);
     sim->delay_most_us = sim->delay_least_us + sim_random_below(r, 60000);
     sim->delay_rare_us = sim_random_between(r, 1000, 3000000);
     if (sim_random_below(r, 4) == 0) /* no better than the time-outs */
         sim->delay_most_us = sim->delay_least_us + sim->timing.view_timeout_ms * 500;
+    /* Who has lost its votes is one of the f that the others must do without. */
+    if (sim->crash > 0 && sim->f > sim->result->liars && sim_random_below(r, 4) == 0)
+        sim->disk_faults = (unsigned)sim_random_between(r, 1, sim->f - sim->result->liars);
     choose_hated(sim);
     sim->heal_us = sim->now_us + sim_random_between(r, 4000000, 20000000);
     sim_put(sim, (struct sim_event){.at_us = sim->heal_us, .kind = SIM_HEAL});

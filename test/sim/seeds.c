@@ -35,6 +35,7 @@ int main(int argc, char **argv)
     uint64_t first = strtoull(argv[1], NULL, 10);
     uint64_t count = strtoull(argv[2], NULL, 10);
     uint64_t blocks = 0, view_changes = 0, crashes = 0, done = 0;
+    bool met[SIM_MARKS_COUNT] = {false};
     clock_t limit = LIMIT_S * (clock_t)CLOCKS_PER_SEC;
     for (; done < count && clock() < limit; done++) {
         struct sim_result result, again;
@@ -52,9 +53,14 @@ int main(int argc, char **argv)
         blocks += result.blocks;
         view_changes += result.view_changes;
         crashes += result.crashes;
+        for (int i = 0; i < SIM_MARKS_COUNT; i++)
+            met[i] = met[i] || result.marks[i] != 0;
     }
     printf("%llu seeds: %llu blocks, %llu view changes, %llu crashes\n", (unsigned long long)done,
            (unsigned long long)blocks, (unsigned long long)view_changes,
            (unsigned long long)crashes);
+    for (int i = 0; i < SIM_MARKS_COUNT; i++)
+        if (!met[i])
+            printf("not met by so few: %s\n", sim_mark_words((enum sim_mark)i));
     return 0;
 }
