@@ -201,3 +201,12 @@ void broker_stats_get(const struct broker *b, struct broker_stats *out)
         words[i] = atomic_load_explicit(&b->counts[i], memory_order_relaxed);
     broker_stats_derive(out);
 }
+
+uint64_t broker_packet_count(const struct broker *b)
+{
+    size_t first = offsetof(struct broker_counts, packets_in) / sizeof(uint64_t);
+    uint64_t count = 0;
+    for (size_t i = first; i < BROKER_COUNTS; i++)
+        count += atomic_load_explicit(&b->counts[i], memory_order_relaxed);
+    return count;
+}

@@ -340,6 +340,8 @@ void broker_change_limits(struct broker *broker, const struct broker_limits *lim
 /* Counters since the start, and gauges (broker/stats.h). From any thread: each number is right, but
  * they need not be of the same moment while the shard works. */
 void broker_stats_get(const struct broker *broker, struct broker_stats *out);
+/* Packets from and to clients since the start: how much was done. From any thread. */
+uint64_t broker_packet_count(const struct broker *broker);
 /* The host has paused accepting because of accepts_per_second. */
 void broker_count_accept_pause(struct broker *broker);
 /* The host refuses a connection, in the protocol or without words, because of

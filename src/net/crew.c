@@ -2,10 +2,10 @@
  *
  * Two threads that are half busy cost more than one that is busy: each drains its sockets sooner,
  * so each read, write and turn carries fewer messages, and what goes from one to the other changes
- * processors. So a worker whose thread has little to do hands its loop to the first worker's
- * thread, and gets it back as soon as that one has much to do. A runner and those it runs for are a
- * crew. Shards, connections and loops stay what they are; only the thread changes, and at any time
- * exactly one runs a loop.
+ * processors. So all workers begin by handing their loops to the first worker's thread; they get
+ * them back when that brings more messages per second, and hand them over again when they have
+ * little to do (crew_size.c). A runner and those it runs for are a crew. Shards, connections and
+ * loops stay what they are; only the thread changes, and at any time exactly one runs a loop.
  *
  *     RUNS ITSELF --asked (NET_ITEM_PARK)--> loop stopped --NET_ITEM_ADOPT--> RUN BY THE FIRST
  *          ^                                                                       |
@@ -15,36 +15,25 @@
  * runs it without waiting when there is something. A turn is that of the whole crew: what its
  * members have for each other is delivered before any output is written.
  *
- * The runner holds the locks of its crew while it is awake. It waits for them only when it rises, in
- * the order of the workers' numbers; in all other places locks are only tried, so nobody waits in a
- * circle. */
+ * The runner holds the locks of its crew while it is awake. It waits for them only when it rises,
+ * in the order of the workers' numbers; in all other places locks are only tried, so nobody waits
+ * in a circle. */
 #include "net/net_int.h"
 
 #include "base/assert.h"
 
 #include <sched.h>
-#include <stdlib.h>
-#include <time.h>
-
-#define WINDOW_NS    (UINT64_C(50) * 1000 * 1000)
-#define DUTY_FULL    900 /* a runner that is busier gives a loop back */
-#define DUTY_SPARE   800 /* two that are less busy together become one */
-#define CALM_WINDOWS 4
-#define DUTY_LIFE_MS 200 /* who has not measured for so long has slept */
-
-static uint64_t thread_cpu_ns(void)
-{
-    struct timespec t;
-    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0)
-        return 0;
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 int crew_init(struct net_worker *worker)
 {
     struct crew *crew = &worker->crew;
     atomic_init(&crew->runner, worker);
     crew->timer_due_ms = UINT64_MAX;
+    crew->park.kind = NET_ITEM_PARK;
+    crew->adopt.kind = NET_ITEM_ADOPT;
+    crew->adopt.adopted = worker;
+    /* All begin as one, so nobody need be asked before the first has them. */
+    crew->is_parking = crew->is_asked = worker->index != 0 && !worker->server->is_spread;
     if (uv_sem_init(&crew->released, 0) != 0)
         return SEALMQ_E_IO;
     ASSERT(pthread_mutex_init(&worker->lock, NULL) == 0);
@@ -248,102 +237,41 @@ void crew_close_handles(struct net_worker *worker)
 /* The loop has been stopped for it: hands the worker over, and returns when it is back. */
 static void park(struct net_worker *worker)
 {
-    struct net_item *item = calloc(1, sizeof *item);
     worker->crew.is_parking = false;
-    if (item == NULL)
-        return;
-    item->kind = NET_ITEM_ADOPT;
-    item->adopted = worker;
     worker_rise(worker);
     if (!mailbox_rest(&worker->mailbox))
         uv_async_send(&worker->wake);
     worker->crew.is_awake = false;
     pthread_mutex_unlock(&worker->lock);
-    if (worker_post(&worker->server->workers[0], item) != 0)
-        free(item);
-    else
+    if (worker_post(&worker->server->workers[0], &worker->crew.adopt) == 0)
         uv_sem_wait(&worker->crew.released);
-}
-
-void crew_run(struct net_worker *worker)
-{
-    worker->crew.window_start_ns = uv_hrtime();
-    worker->crew.window_cpu_ns = thread_cpu_ns();
-    while (!worker->is_finished) {
-        worker_rise(worker);
-        uv_run(&worker->loop, UV_RUN_DEFAULT);
-        if (worker->crew.is_parking && !worker->is_finished)
-            park(worker);
-    }
-    worker_rise(worker);
-    release_all(worker, false);
-}
-
-/* --- how many threads ---------------------------------------------------------------------- */
-
-static uint32_t duty_of(const struct net_worker *worker, uint64_t now_ms)
-{
-    uint64_t at_ms = atomic_load_explicit(&worker->crew.duty_at_ms, memory_order_relaxed);
-    if (at_ms + DUTY_LIFE_MS < now_ms)
-        return 0;
-    return atomic_load_explicit(&worker->crew.duty, memory_order_relaxed);
-}
-
-/* One that runs itself and could be run by the first, NULL when there is none. */
-static struct net_worker *find_spare(struct net_worker *first, uint32_t duty, uint64_t now_ms)
-{
-    struct net_server *server = first->server;
-    for (unsigned i = 1; i < server->worker_count; i++) {
-        struct net_worker *worker = &server->workers[i];
-        if (crew_is_runner(worker) && !worker->crew.is_asked &&
-            duty + duty_of(worker, now_ms) < DUTY_SPARE)
-            return worker;
-    }
-    return NULL;
 }
 
 void crew_ask(struct net_worker *worker)
 {
-    struct net_item *item = calloc(1, sizeof *item);
-    if (item == NULL)
-        return;
-    item->kind = NET_ITEM_PARK;
-    if (worker_post(worker, item) != 0)
-        free(item);
-    else
-        worker->crew.is_asked = true;
+    if (!worker->crew.is_asked)
+        worker->crew.is_asked = worker_post(worker, &worker->crew.park) == 0;
 }
 
-static void decide(struct net_worker *first, uint32_t duty, uint64_t now_ms)
+void crew_asked(struct net_worker *worker)
 {
-    if (first->is_stopping)
+    if (worker->is_stopping || !crew_is_runner(worker))
         return;
-    struct net_worker *spare = duty < DUTY_SPARE ? find_spare(first, duty, now_ms) : NULL;
-    first->crew.calm_windows = spare != NULL ? first->crew.calm_windows + 1 : 0;
-    if (duty > DUTY_FULL && first->crew.next != NULL) {
-        first->crew.next->crew.wants_release = true;
-    } else if (first->crew.calm_windows >= CALM_WINDOWS) {
-        first->crew.calm_windows = 0;
-        crew_ask(spare);
+    worker->crew.is_parking = true;
+    uv_stop(&worker->loop);
+}
+
+void crew_run(struct net_worker *worker)
+{
+    crew_size_start(worker);
+    while (!worker->is_finished) {
+        if (worker->crew.is_parking)
+            park(worker);
+        worker_rise(worker);
+        uv_run(&worker->loop, UV_RUN_DEFAULT);
     }
-}
-
-static void measure(struct net_worker *runner)
-{
-    struct crew *crew = &runner->crew;
-    uint64_t now_ns = uv_hrtime();
-    if (now_ns - crew->window_start_ns < WINDOW_NS)
-        return;
-    uint64_t cpu_ns = thread_cpu_ns();
-    uint64_t now_ms = now_ns / 1000000;
-    uint32_t duty =
-        (uint32_t)((cpu_ns - crew->window_cpu_ns) * 1000 / (now_ns - crew->window_start_ns));
-    crew->window_start_ns = now_ns;
-    crew->window_cpu_ns = cpu_ns;
-    atomic_store_explicit(&crew->duty, duty, memory_order_relaxed);
-    atomic_store_explicit(&crew->duty_at_ms, now_ms, memory_order_relaxed);
-    if (runner->index == 0 && !runner->server->is_spread)
-        decide(runner, duty, now_ms);
+    worker_rise(worker);
+    release_all(worker, false);
 }
 
 /* --- before the thread sleeps -------------------------------------------------------------- */
@@ -379,7 +307,7 @@ static bool run_changed(struct net_worker *runner)
  * sockets have their turn. */
 void crew_rest(struct net_worker *runner)
 {
-    measure(runner);
+    crew_measure(runner);
     release_all(runner, true);
     bool has_run = run_changed(runner);
     if (!rest_all(runner) || has_run) {

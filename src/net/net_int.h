@@ -10,6 +10,7 @@
 #ifndef SEALMQ_NET_NET_INT_H
 #define SEALMQ_NET_NET_INT_H
 
+#include "net/judge.h"
 #include "net/keeper.h"
 #include "net/mailbox.h"
 #include "net/server.h"
@@ -90,8 +91,8 @@ enum net_item_kind {
     NET_ITEM_CALL,
     NET_ITEM_SERVE,
     NET_ITEM_STORED, /* part of the worker */
-    NET_ITEM_PARK,   /* hand the loop over to the first worker */
-    NET_ITEM_ADOPT,  /* the first worker: run that loop */
+    NET_ITEM_PARK,   /* hand the loop over to the first worker; part of the worker */
+    NET_ITEM_ADOPT,  /* the first worker: run that loop; part of that one */
     NET_ITEM_STOP
 };
 
@@ -124,14 +125,17 @@ struct crew {
     bool needs_run;                      /* the loop has news that only running it registers */
     bool is_parking;                     /* its thread is to hand the loop over */
     bool wants_release;                  /* its thread is to have the loop back */
-    bool is_asked;                       /* of one that the first has asked to hand over */
+    bool is_asked;                       /* of one whose `park` or `adopt` is on its way */
+    bool is_on_trial;                    /* has its loop back for a trial; of the first's thread */
     bool is_linked;                      /* poll and timer are handles of the first's loop */
     uv_poll_t poll;                      /* the loop's own descriptor, in the runner's loop */
     uv_timer_t timer;
     uint64_t timer_due_ms; /* UINT64_MAX: not set */
     uv_sem_t released;
-    uint64_t window_start_ns, window_cpu_ns;
-    unsigned calm_windows;
+    struct net_item park, adopt;
+    struct judge judge; /* of the first worker */
+    uint64_t window_start_ns, window_cpu_ns, window_turns;
+    uint64_t counted;      /* packets of the shard; of the first's thread */
     _Atomic uint32_t duty; /* processor time of the last window, in thousandths */
     _Atomic uint64_t duty_at_ms;
 };
@@ -266,14 +270,21 @@ void crew_end_turn(struct net_worker *runner);
 void crew_rest(struct net_worker *runner);
 /* The worker's thread is to take its loop back; from the thread that runs it now. */
 void crew_want_release(struct net_worker *worker);
-/* Asks a worker to hand its loop to the first; on the first's thread. */
+/* Asks a worker to hand its loop to the first; on the first's thread. Once is enough. */
 void crew_ask(struct net_worker *worker);
+/* The worker was asked. */
+void crew_asked(struct net_worker *worker);
 void crew_adopt(struct net_worker *runner, struct net_worker *worker);
 /* A descriptor is watched in another way: its loop must be run before the thread sleeps. */
 static inline void crew_needs_run(struct net_worker *worker)
 {
     worker->crew.needs_run = true;
 }
+
+/* crew_size.c */
+void crew_size_start(struct net_worker *worker);
+/* Measures the thread, and changes their number if need be. Before the runner sleeps. */
+void crew_measure(struct net_worker *runner);
 
 /* visit.c */
 /* Delivers parcels to a worker that sleeps, without waking it; false: they are still the caller's.

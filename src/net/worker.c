@@ -313,14 +313,11 @@ static void worker_take(struct net_worker *worker, struct net_item *item)
         worker_take_stored(worker);
         return; /* the item is the worker's */
     case NET_ITEM_PARK:
-        if (!worker->is_stopping) {
-            worker->crew.is_parking = true;
-            uv_stop(&worker->loop);
-        }
-        break;
+        crew_asked(worker);
+        return; /* the worker's, too */
     case NET_ITEM_ADOPT:
         crew_adopt(worker, item->adopted);
-        break;
+        return; /* the other worker's */
     case NET_ITEM_STOP:
         worker_begin_stop(worker, item->drain_ms);
         break;
