@@ -133,12 +133,15 @@ void broker_leave(struct broker *b)
 {
     ASSERT(b->depth > 0);
     if (b->depth == 1) {
+        b->is_leaving = true;
         if (!b->is_visited)
             conn_detach_listed(b);
+        b->is_leaving = false;
         budgets_settle(b);
         show_gauges(b);
     }
-    b->depth--;
+    if (--b->depth == 0)
+        direct_leave(b);
 }
 
 void broker_visit_begin(struct broker *b)

@@ -198,7 +198,7 @@ struct broker_options {
     struct broker_limits limits;
     unsigned shard, shards;             /* this one's index, and how many there are (1 to 64) */
     _Atomic uint64_t *retained_counter; /* one for all shards: orders retained messages */
-    uint64_t seed;                      /* random: makes assigned client ids and hash keys */
+    uint64_t seed; /* random, one for all shards: makes assigned client ids and hash keys */
     const char *response_prefix; /* a client that asks is told to have its answers below this and
                                     its id (5.0 section 3.2.2.3.14); NULL: nothing; copied */
     struct broker_pools *pools;  /* one for all shards, zero at first; NULL: this one's own */
@@ -306,6 +306,12 @@ void broker_deliver_parcels(struct broker *broker, struct broker_parcel *parcels
 void broker_parcels_free(struct broker_parcel *parcels);
 /* How many items it holds. */
 size_t broker_parcel_count(const struct broker_parcel *parcels);
+
+/* Shards that one thread runs: from here on `broker` gives messages for `other` to it at once,
+ * where it can. While it is so, who calls `broker`, but in a visit, holds both; and what was taken
+ * from `broker` for the other before must have been delivered. */
+void broker_direct_begin(struct broker *broker, struct broker *other);
+void broker_direct_end(struct broker *broker, struct broker *other);
 
 /* A visit: between the two calls another thread than the owner's may deliver parcels, take the
  * dirty list and write output, if the host keeps the owner away meanwhile. Of the host's functions

@@ -193,8 +193,9 @@ struct connect_slot;
 /* What waits for one other shard. */
 struct outbox {
     struct broker_parcel *parcel;
-    bool owes_floor; /* see parcel.c */
-    bool wants_word; /* see storing.c */
+    struct broker *direct; /* that shard, while it may be called; see direct.c */
+    bool owes_floor;       /* see parcel.c */
+    bool wants_word;       /* see storing.c */
 };
 
 struct broker {
@@ -205,7 +206,8 @@ struct broker {
     struct hash_key key;
     uint64_t now_ms;
     unsigned depth; /* of calls from the host and back */
-    bool is_visited;
+    bool is_visited, is_leaving;
+    uint64_t direct_shards, entered_shards; /* see direct.c */
 
     struct conn_slot *slots;
     uint32_t slot_count, slot_capacity, free_slot;
@@ -387,10 +389,19 @@ SEALMQ_MUST_CHECK int subscription_restore(struct broker *b, struct session *s, 
                                            const struct subscription_options *options);
 void unsubscribe_all(struct broker *b, struct session *s);
 
+/* The same on every shard. */
+static inline uint64_t publication_topic_hash(const struct broker *b, struct publication *p)
+{
+    if (p->topic_hash == 0)
+        p->topic_hash = keyed_hash(&b->key, 1, p->view.topic);
+    return p->topic_hash;
+}
+
 /* route.c */
 SEALMQ_MUST_CHECK int route_cache_init(struct route_cache *cache);
 void route_cache_close(struct route_cache *cache);
-SEALMQ_MUST_CHECK int route_find(struct broker *b, struct bytes topic, struct targets *out);
+SEALMQ_MUST_CHECK int route_find(struct broker *b, struct publication *publication,
+                                 struct targets *out);
 /* Sends a publication to whom it concerns, on all shards. SEALMQ_E_NOMEM, SEALMQ_E_LIMIT (no more
  * retained messages): nobody got it. */
 SEALMQ_MUST_CHECK int route_publication(struct broker *b, struct publication *publication,
@@ -464,11 +475,23 @@ SEALMQ_MUST_CHECK int parcel_put_shared(struct broker *b, unsigned shard,
 SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter,
                                         struct group_count count);
 uint64_t parcel_other_shards(const struct broker *b);
+/* Whether nothing waits for that shard. */
+bool parcel_is_empty(const struct broker *b, unsigned to);
 /* Whether another shard is to be sent something. */
 bool parcel_is_waiting(const struct broker *b);
+/* A message that another shard has published comes to this one's subscribers. */
+void parcel_receive_message(struct broker *b, struct publication *publication);
 /* A retained message has expired here, as it does on all shards. */
 void parcel_retained_expired(struct broker *b, struct retained_node *node);
 void parcel_close(struct broker *b);
+
+/* direct.c */
+/* Those of `shards` to which a message may go at once, past nothing. */
+uint64_t direct_shards(const struct broker *b, uint64_t shards);
+/* To subscribers on these. A publisher that should wait for them pauses. */
+void direct_deliver(struct broker *b, uint64_t shards, struct publication *publication);
+/* The outermost call has been left: leaves those that were entered. */
+void direct_leave(struct broker *b);
 
 /* storing.c; without a store all of them do nothing, and succeed */
 SEALMQ_MUST_CHECK int storing_init(struct broker *b, enum broker_durability durability);

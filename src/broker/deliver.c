@@ -99,9 +99,8 @@ static void lay_out(const struct conn *conn, const struct publication *p,
 
 static struct alias choose_alias(const struct broker *b, struct conn *conn, struct publication *p)
 {
-    if (p->topic_hash == 0)
-        p->topic_hash = keyed_hash(&b->key, 1, p->view.topic);
-    return aliases_choose(&conn->aliases, conn->aliases_most, p->topic_hash, p->view.topic);
+    return aliases_choose(&conn->aliases, conn->aliases_most, publication_topic_hash(b, p),
+                          p->view.topic);
 }
 
 /* Writes one PUBLISH packet. SEALMQ_E_LIMIT: larger than the client takes; SEALMQ_E_NOMEM. Nothing

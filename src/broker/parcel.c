@@ -27,7 +27,7 @@
 
 enum item_kind {
     ITEM_MESSAGE, /* struct broker_message *, a reference */
-    ITEM_COPY,    /* struct message_view, and the bytes that it points to */
+    ITEM_COPY,    /* struct copy */
     ITEM_GROUP,   /* struct group_order: the next message is for the group, and for nobody else */
     ITEM_FILTER,  /* struct group_count, and the filter's text */
     ITEM_PAUSE,   /* struct pause */
@@ -41,6 +41,12 @@ struct group_order {
 struct item {
     enum item_kind kind;
     uint32_t size; /* of what follows, without what fills it up to the next item */
+};
+
+/* A small message; the bytes that it points to follow. */
+struct copy {
+    uint64_t topic_hash;
+    struct message_view view;
 };
 
 /* To pause a client of the other shard. */
@@ -155,7 +161,7 @@ static bool is_copied(const struct message_view *view)
 
 static size_t copy_size(const struct message_view *view)
 {
-    return sizeof *view + view->topic.n + view->props.n + view->payload.n;
+    return sizeof(struct copy) + view->topic.n + view->props.n + view->payload.n;
 }
 
 int parcel_reserve(struct broker *b, uint64_t shards, struct publication *p)
@@ -178,14 +184,14 @@ static struct bytes put_part(uint8_t **to, struct bytes part)
     return copy;
 }
 
-static void put_copy(struct broker *b, unsigned shard, const struct message_view *from)
+static void put_copy(struct broker *b, unsigned shard, const struct publication *p)
 {
-    struct message_view *view = put(b, shard, ITEM_COPY, copy_size(from));
-    uint8_t *to = (uint8_t *)(view + 1);
-    *view = *from;
-    view->topic = put_part(&to, from->topic);
-    view->props = put_part(&to, from->props);
-    view->payload = put_part(&to, from->payload);
+    struct copy *copy = put(b, shard, ITEM_COPY, copy_size(&p->view));
+    uint8_t *to = (uint8_t *)(copy + 1);
+    *copy = (struct copy){p->topic_hash, p->view};
+    copy->view.topic = put_part(&to, p->view.topic);
+    copy->view.props = put_part(&to, p->view.props);
+    copy->view.payload = put_part(&to, p->view.payload);
 }
 
 void parcel_put_message(struct broker *b, uint64_t shards, const struct publication *p)
@@ -193,7 +199,7 @@ void parcel_put_message(struct broker *b, uint64_t shards, const struct publicat
     for (; shards != 0; shards &= shards - 1) {
         unsigned shard = (unsigned)__builtin_ctzll(shards);
         if (is_copied(&p->view)) {
-            put_copy(b, shard, &p->view);
+            put_copy(b, shard, p);
         } else {
             struct broker_message *message = message_hold(p->owned);
             charge(b, shard, message_size(&message->view));
@@ -235,12 +241,17 @@ int parcel_put_filter(struct broker *b, struct bytes filter, struct group_count 
     return 0;
 }
 
+bool parcel_is_empty(const struct broker *b, unsigned to)
+{
+    const struct broker_parcel *parcel = b->outboxes[to].parcel;
+    return parcel == NULL || parcel->count == 0;
+}
+
 bool parcel_is_waiting(const struct broker *b)
 {
     for (unsigned i = 0; i < b->shards; i++) {
         const struct outbox *outbox = &b->outboxes[i];
-        if (outbox->owes_floor || storing_owes_word(b, i) ||
-            (outbox->parcel != NULL && outbox->parcel->count != 0))
+        if (outbox->owes_floor || storing_owes_word(b, i) || !parcel_is_empty(b, i))
             return true;
     }
     return false;
@@ -357,24 +368,13 @@ static void put_pause(struct broker *b, unsigned to, struct broker_conn publishe
         memcpy(put(b, to, ITEM_PAUSE, sizeof pause), &pause, sizeof pause);
 }
 
-static void receive_message(struct broker *b, unsigned from, struct publication *p)
+void parcel_receive_message(struct broker *b, struct publication *p)
 {
-    const struct group_order *order = b->group_order;
-    uint64_t note = 0;
-    /* Of what was passed on its publisher does not wait, so it may come after PUBREL. */
-    bool is_waited_for = order == NULL || order->passes <= 1;
-    int error = is_waited_for ? storing_note(b, p, &note) : 0;
+    uint64_t note;
+    pace_begin(b);
+    int error = storing_note(b, p, &note);
     if (error != 0) {
-        b->group_order = NULL;
         STAT_ADD(b, dropped_memory_total, 1);
-        publication_close(p);
-        return;
-    }
-    if (order != NULL) {
-        b->group_order = NULL;
-        share_receive(b, p, order->name, order->passes);
-        storing_note_end(b, note);
-        publication_close(p);
         return;
     }
     if (p->view.retain) {
@@ -384,12 +384,34 @@ static void receive_message(struct broker *b, unsigned from, struct publication 
         if (p->view.payload.n == 0)
             owe_floors(b);
     }
-    pace_begin(b);
     if (route_local(b, p) != 0 || error != 0)
         STAT_ADD(b, dropped_memory_total, 1);
-    if (p->view.publisher.generation != 0)
-        put_pause(b, from, p->view.publisher, pace_pressure_ms(b));
     storing_note_end(b, note);
+}
+
+static void receive_for_group(struct broker *b, struct publication *p)
+{
+    const struct group_order *order = b->group_order;
+    uint64_t note = 0;
+    b->group_order = NULL;
+    /* Of what was passed on its publisher does not wait, so it may come after PUBREL. */
+    if (order->passes <= 1 && storing_note(b, p, &note) != 0) {
+        STAT_ADD(b, dropped_memory_total, 1);
+        return;
+    }
+    share_receive(b, p, order->name, order->passes);
+    storing_note_end(b, note);
+}
+
+static void receive_message(struct broker *b, unsigned from, struct publication *p)
+{
+    if (b->group_order != NULL) {
+        receive_for_group(b, p);
+    } else {
+        parcel_receive_message(b, p);
+        if (p->view.publisher.generation != 0)
+            put_pause(b, from, p->view.publisher, pace_pressure_ms(b));
+    }
     publication_close(p);
 }
 
@@ -415,6 +437,7 @@ static void receive_filter(struct broker *b, unsigned from, const struct item *i
 static void receive(struct broker *b, unsigned from, const struct item *item)
 {
     struct publication p = {0};
+    const struct copy *copy;
     struct pause pause;
     switch (item->kind) {
     case ITEM_MESSAGE:
@@ -422,7 +445,8 @@ static void receive(struct broker *b, unsigned from, const struct item *item)
         receive_message(b, from, &p);
         break;
     case ITEM_COPY:
-        p.view = *(const struct message_view *)(item + 1);
+        copy = (const struct copy *)(const void *)(item + 1);
+        p = (struct publication){.view = copy->view, .topic_hash = copy->topic_hash};
         receive_message(b, from, &p);
         break;
     case ITEM_GROUP:

@@ -246,10 +246,11 @@ static struct route *find(struct route_cache *cache, struct bytes topic, uint64_
     return NULL;
 }
 
-int route_find(struct broker *b, struct bytes topic, struct targets *out)
+int route_find(struct broker *b, struct publication *p, struct targets *out)
 {
     struct route_cache *cache = &b->routes;
-    uint64_t hash = keyed_hash(&b->key, 1, topic);
+    struct bytes topic = p->view.topic;
+    uint64_t hash = publication_topic_hash(b, p);
     struct route *r = find(cache, topic, hash);
     if (r != NULL && !change_watch_sees_one(&r->watch, &b->subtree.changes)) {
         r->was_used = true;
@@ -337,7 +338,7 @@ static void deliver_to_all(struct broker *b, struct publication *p, const struct
 int route_local(struct broker *b, struct publication *p)
 {
     struct targets targets;
-    int error = route_find(b, p->view.topic, &targets);
+    int error = route_find(b, p, &targets);
     if (error == 0)
         deliver_to_all(b, p, &targets);
     return error;
@@ -386,7 +387,7 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
 {
     struct targets targets;
     *has_receivers = false;
-    int error = route_find(b, p->view.topic, &targets);
+    int error = route_find(b, p, &targets);
     if (error != 0)
         return error;
     /* A retained message goes to all shards, subscribers or not: each keeps it, and each delivers
@@ -398,6 +399,9 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
         p->view.publisher = (struct broker_conn){0};
     /* One operation for each receiver here, and one for the message if it is retained. */
     error = storing_reserve(b, (size_t)targets.count + 1);
+    uint64_t waited_for = storing_shards(b, p, &targets);
+    uint64_t direct = p->view.retain ? 0 : direct_shards(b, shards & ~waited_for);
+    shards &= ~direct;
     if (error == 0)
         error = parcel_reserve(b, shards, p);
     if (error == 0 && p->view.retain)
@@ -405,7 +409,7 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
     if (error != 0)
         return error;
     parcel_put_message(b, shards, p);
-    storing_wait_for_shards(b, storing_shards(b, p, &targets), message_size(&p->view));
+    storing_wait_for_shards(b, waited_for, message_size(&p->view));
     *has_receivers = targets.count != 0 || targets.shards != 0;
     deliver_to_all(b, p, &targets);
     for (uint32_t i = 0; i < targets.group_count; i++) {
@@ -413,5 +417,6 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
             p->view.taken.shards != 0 && share_has_already(b, targets.groups[i], &p->view.taken);
         *has_receivers |= has_it || share_send(b, p, targets.groups[i], 0);
     }
+    direct_deliver(b, direct, p);
     return 0;
 }

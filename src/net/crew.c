@@ -160,6 +160,21 @@ static void link_handles(struct net_worker *runner, struct net_worker *worker)
     crew->is_linked = true;
 }
 
+/* Messages between the worker and the others of the crew go from shard to shard at once; or not any
+ * more. Before they begin to, what the shards have posted to each other is taken in: it is in the
+ * mailboxes of the crew, but for the runner's, which holds nothing of this worker's any more. */
+static void set_direct(struct net_worker *runner, struct net_worker *worker, bool is_direct)
+{
+    for (struct net_worker *w = runner->crew.next; is_direct && w != NULL; w = w->crew.next)
+        worker_drain_mailbox(w);
+    for (struct net_worker *w = runner; w != NULL; w = w->crew.next) {
+        if (w == worker)
+            continue;
+        (is_direct ? broker_direct_begin : broker_direct_end)(w->broker, worker->broker);
+        (is_direct ? broker_direct_begin : broker_direct_end)(worker->broker, w->broker);
+    }
+}
+
 void crew_adopt(struct net_worker *runner, struct net_worker *worker)
 {
     worker->crew.is_asked = false;
@@ -181,15 +196,15 @@ void crew_adopt(struct net_worker *runner, struct net_worker *worker)
     worker->crew.next = before->crew.next;
     before->crew.next = worker;
     crew_needs_run(worker);
-    /* Before anything is delivered past its mailbox: there may be older parcels of ours in it. */
-    worker_drain_mailbox(worker);
+    set_direct(runner, worker, true);
 }
 
-/* Gives the first of those who want it, and follow `before`, its loop back. */
-static void release(struct net_worker *before)
+/* Gives the one that follows `before` its loop back. */
+static void release(struct net_worker *runner, struct net_worker *before)
 {
     struct net_worker *worker = before->crew.next;
     struct crew *crew = &worker->crew;
+    set_direct(runner, worker, false);
     before->crew.next = crew->next;
     crew->next = NULL;
     crew->wants_release = false;
@@ -205,7 +220,7 @@ static void release_all(struct net_worker *runner, bool only_who_want)
 {
     for (struct net_worker *w = runner; w->crew.next != NULL;) {
         if (!only_who_want || w->crew.next->crew.wants_release)
-            release(w);
+            release(runner, w);
         else
             w = w->crew.next;
     }

@@ -209,6 +209,7 @@ struct net_server {
     struct net_worker *workers;
     unsigned worker_count;
     bool is_spread;
+    uint64_t seed; /* of all shards */
     _Atomic uint64_t retained_counter;
     struct broker_pools pools;
     struct sources sources;

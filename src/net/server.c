@@ -35,6 +35,7 @@ static int server_make(struct net_server *server, const struct net_server_option
     ASSERT(pthread_mutex_init(&server->tls_lock, NULL) == 0);
     server->app = options->app;
     server->limits = options->limits;
+    server->seed = random_u64();
     if (options->state_folder != NULL)
         server->durability =
             options->durability == NET_DURABILITY_LAZY ? BROKER_DURABLE_LAZY : BROKER_DURABLE_FULL;

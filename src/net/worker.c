@@ -7,7 +7,6 @@
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "crypto/random.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -521,7 +520,7 @@ int worker_init(struct net_worker *worker, struct net_server *server, unsigned i
         .shard = index,
         .shards = server->worker_count,
         .retained_counter = &server->retained_counter,
-        .seed = random_u64(),
+        .seed = server->seed,
         .pools = &server->pools,
         .durability = server->durability,
         .response_prefix = response_prefix,

@@ -234,7 +234,7 @@ static int start(void)
             .shard = i,
             .shards = SHARDS,
             .retained_counter = &run.retained_counter,
-            .seed = i,
+            .seed = 1,
         };
         options.durability = durability;
         broker_limits_default(&options.limits);

@@ -96,7 +96,7 @@ void world_start(struct world *w)
             .shard = i,
             .shards = w->shards,
             .retained_counter = &w->retained_counter,
-            .seed = 42 + i,
+            .seed = 42,
             .response_prefix = w->response_prefix,
             .pools = &w->pools,
         };
