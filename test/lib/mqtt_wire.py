@@ -272,9 +272,12 @@ class Packet:
 class Peer:
     """One connection to the server. Calls that expect something fail when anything else comes."""
 
-    def __init__(self, port, version=5, limit_s=10.0):
+    def __init__(self, port, version=5, limit_s=10.0, tls=None):
+        """`tls` is an ssl.SSLContext."""
         self.version = version
         self.socket = socket.create_connection((lib.HOST, port), timeout=limit_s * lib.PATIENCE)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=lib.HOST)
         self.connack, self.client_id = None, None
         self._packet_ids = itertools.cycle(range(1, 65536))
 
