@@ -289,6 +289,20 @@ void connect_input(struct broker *b, struct conn *conn, struct bytes bytes)
     auth_connect(b, conn, &request);
 }
 
+static bool is_anonymous(const struct connecting *c, const struct broker_grant *grant)
+{
+    return !c->connect.has_user_name && grant->user_name.n == 0;
+}
+
+/* What a session has, and what is remembered of its rights, is one user's. A name that nothing has
+ * proven is none, but not the same as none (acl.h). */
+static bool is_same_user(const struct session *s, const struct connecting *c,
+                         const struct broker_grant *grant)
+{
+    return bytes_equal(session_user_name(s), grant->user_name) && s->role == grant->role &&
+           s->is_anonymous == is_anonymous(c, grant);
+}
+
 /* The session to go on with, NULL when a new one is to be made. Whoever was connected is not any
  * more afterwards. */
 static struct session *take_over(struct broker *b, const struct connecting *c,
@@ -305,9 +319,7 @@ static struct session *take_over(struct broker *b, const struct connecting *c,
         if (s == NULL)
             return NULL;
     }
-    bool is_same_user =
-        bytes_equal(session_user_name(s), grant->user_name) && s->role == grant->role;
-    if (c->connect.clean_start || !is_same_user) {
+    if (c->connect.clean_start || !is_same_user(s, c, grant)) {
         session_end(b, s);
         return NULL;
     }
@@ -406,7 +418,7 @@ static int store_session(struct broker *b, struct session *s, const struct conne
     if (b->storing != NULL && c->expiry_s != 0)
         s->subscriber.is_durable = true;
     s->role = grant->role;
-    s->is_anonymous = !c->connect.has_user_name && grant->user_name.n == 0;
+    s->is_anonymous = is_anonymous(c, grant);
     s->expiry_s = c->expiry_s;
     return storing_put_session(b, s, true);
 }

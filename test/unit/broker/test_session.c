@@ -216,6 +216,42 @@ static void another_user_does_not_get_the_session(void **state)
     world_close(&w);
 }
 
+static bool named_may_read(const struct broker_subject *subject, enum broker_access access,
+                           struct bytes topic)
+{
+    (void)topic;
+    return access == BROKER_WRITE || !subject->is_anonymous;
+}
+
+/* A name that nothing proves is not that of a user, but anonymous clients have rules of their own.
+ */
+static void the_rights_of_a_named_client_are_not_remembered_for_an_anonymous_one(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client a, b;
+    world_init(&w, 1);
+    w.authorize = named_may_read;
+    world_start(&w);
+    struct mqtt_connect connect = lasting("a", 100);
+    connect.has_user_name = true;
+    connect.user_name = BYTES_LIT("x");
+    (void)client_connect(&a, &w, &connect);
+    client_subscribe(&a, "secret", 0);
+    client_join(&b, &w, MQTT_V5, "b");
+    client_publish(&b, "secret", "1", 0, 0, false);
+    (void)client_expect_publish(&a, "secret", "1");
+    client_close(&a);
+    connect.has_user_name = false;
+    assert_false(client_connect(&a, &w, &connect).session_present);
+    client_publish(&b, "secret", "2", 0, 0, false);
+    client_expect_nothing(&a);
+    assert_int_equal(client_subscribe_code(&a, "secret", 0), MQTT_REASON_NOT_AUTHORIZED);
+    client_close(&a);
+    client_close(&b);
+    world_close(&w);
+}
+
 static struct mqtt_connect with_will(struct mqtt_connect connect)
 {
     connect.has_will = true;
@@ -392,6 +428,7 @@ int main(void)
         cmocka_unit_test(disconnect_can_change_the_expiry_but_not_begin_one),
         cmocka_unit_test(take_over_moves_the_session),
         cmocka_unit_test(another_user_does_not_get_the_session),
+        cmocka_unit_test(the_rights_of_a_named_client_are_not_remembered_for_an_anonymous_one),
         cmocka_unit_test(will_waits_for_its_delay),
         cmocka_unit_test(will_is_due_when_the_session_ends),
         cmocka_unit_test(will_at_disconnect),
