@@ -208,7 +208,8 @@ int storing_put_session(struct broker *b, const struct session *s, bool is_onlin
 
 void storing_end_session(struct broker *b, const struct session *s)
 {
-    /* Without memory the session stays on disk until its time is up, as any that has gone. */
+    /* Without memory the session stays on disk until its time is up, as any that has gone, or until
+     * a start finds a newer one of the client. */
     if (s->subscriber.is_durable)
         (void)!storing_forget_session(b, s->number);
 }

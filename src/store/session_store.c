@@ -71,7 +71,7 @@ static const char *const statements[SESSION_STATEMENTS] = {
                      " (SELECT ifnull(max(sequence), 0) FROM queue),"
                      " (SELECT ifnull(max(ord), 0) FROM retained)",
     [LOAD_SESSIONS] = "SELECT number, client, user, role, anonymous, online, expiry, ends, will,"
-                      " will_delay, will_at FROM sessions",
+                      " will_delay, will_at FROM sessions ORDER BY number DESC",
     [LOAD_SUBSCRIPTIONS] = "SELECT filter, id, options FROM subscriptions WHERE session = ?1",
     [LOAD_WAITING] = "SELECT flags & 2, count(*), sum(size) FROM queue WHERE session = ?1"
                      " AND state = 0 GROUP BY flags & 2",

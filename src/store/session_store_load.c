@@ -129,8 +129,12 @@ static int restore_session(struct loading *l, struct journal_session *put)
         return broker_restore_ended(l->shard, l->number);
     }
     int error = broker_restore_session(l->shard, l->number, put, &l->session);
-    if (error == SEALMQ_E_EXISTS)
-        return SEALMQ_E_CORRUPT;
+    /* An older session of the client, which comes later in this order, has ended when there was no
+     * memory to say so (storing_end_session). */
+    if (error == SEALMQ_E_EXISTS) {
+        l->loaded->ended++;
+        return broker_restore_ended(l->shard, l->number);
+    }
     l->loaded->sessions++;
     return error != 0 ? error : take_parts(l);
 }

@@ -209,6 +209,39 @@ static void identifier_is_free_though_its_message_was_handed_over_since(void **s
     server_crash(&f.server);
 }
 
+/* The end of a session can fail to be stored, and its client come again with a new one. */
+static void the_newer_of_two_sessions_of_a_client_is_the_one(void **state)
+{
+    struct fixture f = {0};
+    struct peer p = {0};
+    begin(state, &f, 2);
+    leave_subscribed(&f, "a", "new", 1);
+    server_crash(&f.server);
+    run_sql(f.path, "UPDATE sessions SET number = number + 10;"
+                    "UPDATE subscriptions SET session = session + 10;"
+                    "INSERT INTO sessions SELECT number - 5, client, user, role, anonymous, 1,"
+                    " expiry, NULL, will, will_delay, will_at FROM sessions;"
+                    "INSERT INTO subscriptions SELECT session - 5, x'6f6c64', 0, 1"
+                    " FROM subscriptions");
+    f.server.now_ms = 5;
+    server_start(&f.server, f.path, 2);
+    assert_int_equal(f.server.loaded.sessions, 1);
+    assert_int_equal(f.server.loaded.ended, 1);
+    come(&f, &p, "writer");
+    peer_publish(&p, "old", "o", 1, 1, false, false);
+    peer_publish(&p, "new", "n", 1, 2, false, false);
+    server_settle(&f.server);
+    peer_close(&p);
+    server_crash(&f.server);
+    assert_int_equal(ask_sql(f.path, "SELECT count(*) FROM sessions WHERE client = x'61'"), 1);
+    assert_int_equal(ask_sql(f.path, "SELECT count(*) FROM subscriptions"), 1);
+    server_start(&f.server, f.path, 2);
+    assert_int_equal(f.server.loaded.ended, 0);
+    assert_int_equal(f.server.loaded.queued, 1);
+    assert_int_equal(received(&f, "a", "n"), 1);
+    server_crash(&f.server);
+}
+
 static void send_5(struct peer *p, const struct mqtt_packet *packet)
 {
     struct buf bytes = {0};
@@ -273,6 +306,7 @@ int main(void)
         TEST(identifier_of_a_completed_message_is_free_after_a_lazy_run),
         TEST(refusal_of_a_qos_2_message_waits_for_the_commit),
         TEST(identifier_is_free_though_its_message_was_handed_over_since),
+        TEST(the_newer_of_two_sessions_of_a_client_is_the_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
