@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "cli/end_signals.h"
 #include "config/address.h"
 #include "crypto/sign.h"
 #include "http/server.h"
@@ -10,7 +11,6 @@
 
 #include <arpa/inet.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,30 +40,9 @@ struct options {
 
 /* --- running ------------------------------------------------------------------------------- */
 
-/* Signals are taken by sigwait on this thread alone; all threads made later inherit the mask. */
-static void block_signals(sigset_t *set)
+static void reload(void *context)
 {
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk: refused, and tried again */
-}
-
-static void wait_for_end(struct serve *serve, const sigset_t *set)
-{
-    for (;;) {
-        int number = 0;
-        if (sigwait(set, &number) != 0)
-            continue;
-        if (number != SIGHUP) {
-            log_info(ME, "%s: closing connections", number == SIGINT ? "SIGINT" : "SIGTERM");
-            return;
-        }
-        serve_reload(serve);
-    }
+    serve_reload(context);
 }
 
 static void raise_descriptor_limit(void)
@@ -78,10 +57,9 @@ static void raise_descriptor_limit(void)
 /* Takes `config`. */
 static int run(struct broker_config *config, const char *config_path)
 {
-    sigset_t set;
     struct serve *serve;
     char why[1024];
-    block_signals(&set);
+    end_signals_block();
     raise_descriptor_limit();
     int e = serve_new(config, config_path, &serve, why, sizeof why);
     if (e == SEALMQ_E_CONFIG && config_path == NULL)
@@ -90,7 +68,8 @@ static int run(struct broker_config *config, const char *config_path)
         return cli_fail(ME, e == SEALMQ_E_IO ? EX_UNAVAILABLE : cli_status_of(e), "%s", why);
     e = serve_start(serve);
     if (e == 0)
-        wait_for_end(serve, &set);
+        log_info(ME, "%s: closing connections",
+                 end_signals_wait(reload, serve) == SIGINT ? "SIGINT" : "SIGTERM");
     serve_free(serve, DRAIN_MS);
     if (e != 0)
         return cli_fail(ME, EX_OSERR, "cannot start: %s", sealmq_error_text(e));
@@ -156,7 +135,8 @@ static void print_help(void)
         "      --tls-cert FILE      serve TLS with this certificate (PEM, with its chain)\n"
         "      --tls-key FILE       the certificate's secret key\n"
         "      --websocket PORT     serve WebSocket on this port besides\n"
-        "      --data DIR           keep persistent sessions and retained messages in this folder;\n"
+        "      --data DIR           keep persistent sessions and retained messages in this "
+        "folder;\n"
         "                           without it they end with the program\n"
         "      --durability HOW     full: acknowledged is what is synced to the disk (default);\n"
         "                           lazy: written soon, nobody waits; none: nothing is kept\n"

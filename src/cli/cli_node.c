@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "cli/end_signals.h"
 #include "crypto/sign.h"
 #include "node/node.h"
 
@@ -32,18 +33,6 @@ static void print_help(void)
         "what was accepted is stored.");
 }
 
-/* Signals are taken by sigwait on this thread alone; all threads made later inherit the mask. */
-static void block_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk: refused, and tried again */
-}
-
 /* The signal that ends it otherwise, too: one way out for all. */
 static void end_on_failure(void *context)
 {
@@ -51,28 +40,18 @@ static void end_on_failure(void *context)
     kill(getpid(), SIGTERM);
 }
 
-static void wait_for_end(struct node *node, const sigset_t *set)
+static void reload(void *context)
 {
-    for (;;) {
-        int number = 0;
-        if (sigwait(set, &number) != 0)
-            continue;
-        if (number != SIGHUP) {
-            log_info(ME, "ending on %s", strsignal(number));
-            return;
-        }
-        node_reload(node);
-    }
+    node_reload(context);
 }
 
 static int run(const struct node_options *options, bool only_test)
 {
-    sigset_t set;
     struct node *node;
     char why[512];
     if (crypto_init() != 0)
         return cli_fail(ME, EX_OSERR, "the cryptographic library cannot be used");
-    block_signals(&set);
+    end_signals_block();
     int error = node_new(options, &node, why, sizeof why);
     if (error != 0)
         return cli_fail(ME, cli_status_of(error), "%s", why);
@@ -86,7 +65,7 @@ static int run(const struct node_options *options, bool only_test)
     if (error == 0) {
         log_info(ME, "node %s of network %s listens on port %u", node_id(node), node_network(node),
                  node_port(node));
-        wait_for_end(node, &set);
+        log_info(ME, "ending on %s", strsignal(end_signals_wait(reload, node)));
         error = node_failure(node);
     }
     node_free(node, DRAIN_MS);

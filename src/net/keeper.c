@@ -16,6 +16,7 @@
 #define PATH_MOST    4096
 #define RETRY_S      1
 #define LAST_TRIES   3 /* when the server stops */
+#define SAY_AFTER_S  5 /* when the server stops */
 #define LAZY_NS      200000000
 #define FINISH_TURNS 1000
 #define NS_PER_S     1000000000L
@@ -316,6 +317,21 @@ static bool finish_once(struct keeper *keeper, struct broker *const *shards, uin
     return any;
 }
 
+/* A disk that never answers holds the thread up for ever; who waits is told how to wait no more. */
+static void join(struct keeper *keeper)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SAY_AFTER_S;
+    if (pthread_clockjoin_np(keeper->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        return;
+    log_warn(COMPONENT,
+             "%s: the disk has not answered for %d s; this waits for it. A second signal ends at "
+             "once: nothing is lost that was acknowledged, unless durability is lazy",
+             keeper->path, SAY_AFTER_S);
+    pthread_join(keeper->thread, NULL);
+}
+
 void keeper_finish(struct keeper *keeper, struct broker *const *shards, uint64_t now_ms)
 {
     pthread_mutex_lock(&keeper->lock);
@@ -323,7 +339,7 @@ void keeper_finish(struct keeper *keeper, struct broker *const *shards, uint64_t
     pthread_cond_signal(&keeper->wake);
     pthread_mutex_unlock(&keeper->lock);
     if (keeper->has_thread)
-        pthread_join(keeper->thread, NULL);
+        join(keeper);
     keeper->has_thread = false;
     for (unsigned turns = 0; turns < FINISH_TURNS; turns++) {
         if (!finish_once(keeper, shards, now_ms))

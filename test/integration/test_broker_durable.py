@@ -4,6 +4,7 @@ SEALMQ_KILL_ROUNDS sets how often the program is killed under load (`make soak` 
 import http.client
 import os
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -352,3 +353,42 @@ def test_a_full_disk_makes_clients_wait_and_loses_nothing(processes, tmp_path):
     finally:
         processes.close()
         subprocess.run(['umount', data], check=False)
+
+
+STUCK_SYNC = """
+#include <unistd.h>
+/* In the place of the C library's: a disk that takes writes and never says that they are there. */
+static int never(void)
+{
+    while (access(STUCK, F_OK) == 0)
+        usleep(10000);
+    return 0;
+}
+int fsync(int fd) { (void)fd; return never(); }
+int fdatasync(int fd) { (void)fd; return never(); }
+"""
+
+
+def test_a_second_signal_ends_what_a_silent_disk_holds_up(processes, tmp_path):
+    stuck, library = tmp_path / 'stuck', tmp_path / 'sync.so'
+    (tmp_path / 'sync.c').write_text(STUCK_SYNC)
+    subprocess.run(['cc', '-shared', '-fPIC', f'-DSTUCK="{stuck}"', '-o', library,
+                    tmp_path / 'sync.c'], check=True)
+    options = os.environ.get('ASAN_OPTIONS', '')
+    env = dict(os.environ, LD_PRELOAD=str(library),
+               ASAN_OPTIONS=options + ':verify_asan_link_order=0')
+    port = lib.free_port()
+    process = processes.sealmq('broker', '-p', port, '--allow-anonymous', '-v',
+                               '--data', tmp_path / 'data', port=port, env=env)
+    with MqttClient(port, 'keeper', clean=False) as client:
+        client.subscribe('load/#', 1)
+    stuck.touch()
+    with lib.RawConnection(port) as waiting:
+        # A persistent session is promised when it is stored: no CONNACK.
+        waiting.send(packet(0x10, string(b'MQTT') + b'\x04\x00\x00\x00' + string(b'writer')))
+        lib.wait_until(lambda: 'writer' in process.stderr, 'the CONNECT')
+        process.signal(signal.SIGTERM)
+        process.wait_for_output('the disk has not answered for 5 s', 30)
+        assert process.returncode is None
+        process.signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
