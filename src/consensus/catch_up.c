@@ -103,19 +103,19 @@ uint64_t fetch_deadline_ms(const struct pbft *p)
     return choose_peer(p) >= 0 ? fetch_from_ms(p) : UINT64_MAX;
 }
 
-/* As the primary to be: a block that a VIEW-CHANGE proves prepared, from one who says so. */
-void fetch_prepared_block(struct pbft *p, const struct hash *header)
+/* As the primary to be: a block that a VIEW-CHANGE proves prepared, from one who says so. Those who
+ * say so are asked in turn, one for each block in a round. */
+void fetch_prepared_block(struct pbft *p, const struct hash *header, bool is_new_round)
 {
-    if (!is_due(p, p->block_asked_ms, p->timing.resend_interval_ms))
-        return;
-    for (size_t k = 1; k <= p->n; k++) {
-        size_t i = ((size_t)p->block_asked_peer + k) % p->n;
+    if (is_new_round)
+        p->block_asked_round++;
+    for (size_t k = 0; k < p->n; k++) {
+        size_t i = (p->block_asked_round + k) % p->n;
         const struct kept_view_change *kept = &p->peers[i].view_change;
         if ((int)i == p->self || !kept->set || !kept->claim.prepared ||
             !hash_equal(&kept->claim.prepared_header, header))
             continue;
         p->block_asked_ms = p->now_ms;
-        p->block_asked_peer = (int)i;
         send_fetch(p, (int)i, &(struct msg_fetch){.wanted = true, .header = *header});
         return;
     }

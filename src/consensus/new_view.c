@@ -58,20 +58,61 @@ static void begin(struct pbft *p, uint64_t view, const struct choice *choice,
     update_dirty(p, PBFT_SLOT_NEW_VIEW);
 }
 
+struct left_out {
+    size_t n;
+    struct hash headers[VALIDATORS_MAX];
+};
+
+static bool is_left_out(const struct left_out *left_out, const struct view_change_claim *claim)
+{
+    for (size_t i = 0; i < left_out->n && claim->prepared; i++)
+        if (hash_equal(&left_out->headers[i], &claim->prepared_header))
+            return true;
+    return false;
+}
+
 /* Fills in the VIEW-CHANGEs for this view that do not go beyond our own tip, if they are a quorum:
  * what a view built on the others would start with could not be proposed by us yet. */
-static bool gather(struct pbft *p, struct msg_new_view *m, struct view_change_claim *claims)
+static bool gather(struct pbft *p, const struct left_out *left_out, struct msg_new_view *m,
+                   struct view_change_claim *claims)
 {
     m->n = 0;
     for (size_t i = 0; i < p->n; i++) {
         const struct kept_view_change *kept = &p->peers[i].view_change;
-        if (!kept->set || kept->view != p->view || kept->claim.height > tip_height(p))
+        if (!kept->set || kept->view != p->view || kept->claim.height > tip_height(p) ||
+            is_left_out(left_out, &kept->claim))
             continue;
         m->view_changes[m->n].head.signed_part = buf_bytes(&kept->signed_part);
         claims[m->n] = kept->claim;
         m->n++;
     }
     return m->n >= p->q;
+}
+
+/* A quorum whose choice we can propose: nothing, or the block *held. A block that we do not have is
+ * asked for, and what claims it left out as long as it does not come. A block that may be final
+ * cannot be left out, since f + 1 honest replicas claim it, and they give it; any other may be a
+ * liar's who gives it to nobody. */
+static bool choose(struct pbft *p, struct msg_new_view *m, struct choice *choice,
+                   struct proposal **held)
+{
+    struct view_change_claim claims[VALIDATORS_MAX];
+    struct left_out left_out = {0};
+    bool may_ask = is_due(p, p->block_asked_ms, p->timing.resend_interval_ms);
+    *held = NULL;
+    while (gather(p, &left_out, m, claims)) {
+        if (pbft_choose(claims, m->n, choice) != 0) {
+            update_note(p, PBFT_NOTE_MISBEHAVIOUR, -1, SEALMQ_E_CONFLICT, choice->height,
+                        "two blocks prepared in one view");
+            return false;
+        }
+        if (!choice->again || (*held = proposal_held(p, &choice->header)) != NULL)
+            return true;
+        if (may_ask)
+            fetch_prepared_block(p, &choice->header, left_out.n == 0);
+        left_out.headers[left_out.n++] = choice->header;
+    }
+    return false;
 }
 
 static int make(struct pbft *p, struct msg_new_view *m, const struct choice *choice,
@@ -107,20 +148,10 @@ void new_view_check(struct pbft *p)
     if (!is_primary(p) || !p->changing)
         return;
     struct msg_new_view m = {.view = p->view};
-    struct view_change_claim claims[VALIDATORS_MAX];
     struct choice choice;
-    if (!gather(p, &m, claims))
+    struct proposal *held;
+    if (!choose(p, &m, &choice, &held))
         return;
-    if (pbft_choose(claims, m.n, &choice) != 0) {
-        update_note(p, PBFT_NOTE_MISBEHAVIOUR, -1, SEALMQ_E_CONFLICT, choice.height,
-                    "two blocks prepared in one view");
-        return;
-    }
-    struct proposal *held = NULL;
-    if (choice.again && (held = proposal_held(p, &choice.header)) == NULL) {
-        fetch_prepared_block(p, &choice.header);
-        return;
-    }
     struct proposal *again;
     struct buf wire = {0};
     if (make(p, &m, &choice, held, &again, &wire) == 0) {

@@ -48,7 +48,7 @@ void validators_reload(struct pbft *p)
         p->self = -1; /* somebody else's by now, or always */
     p->votes = p->may_vote && p->self >= 0;
     p->fetching = false;
-    p->fetch_peer = p->block_asked_peer = 0;
+    p->fetch_peer = 0;
 }
 
 void peer_heard(struct pbft *p, int index)

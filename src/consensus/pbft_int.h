@@ -170,7 +170,7 @@ struct pbft {
     uint64_t behind_since_ms;
     uint64_t noted_behind; /* height of the last PBFT_NOTE_BEHIND, 0 when caught up */
     uint64_t block_asked_ms;
-    int block_asked_peer;
+    size_t block_asked_round;
 
     /* Checkpoints (checkpoint.c). */
     bool checkpoint_due;
@@ -365,7 +365,7 @@ void status_receive(struct pbft *p, struct bytes bytes);
 /* catch_up.c */
 void fetch_check(struct pbft *p);
 void fetch_receive(struct pbft *p, struct bytes bytes);
-void fetch_prepared_block(struct pbft *p, const struct hash *header);
+void fetch_prepared_block(struct pbft *p, const struct hash *header, bool is_new_round);
 void blocks_serve(struct pbft *p, int peer, const struct pbft_stored_block *blocks, size_t n);
 void blocks_receive(struct pbft *p, struct bytes bytes);
 uint64_t fetch_deadline_ms(const struct pbft *p);

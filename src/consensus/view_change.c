@@ -72,6 +72,13 @@ void view_change_send(struct pbft *p, int to, bool with_block)
     update_send_buf(p, PBFT_MSG_VIEW_CHANGE, to, &wire);
 }
 
+/* As the primary we show it to others in NEW-VIEW. A signature in it that does not hold would make
+ * them refuse all of that, so that it is no matter then what we know besides. */
+static bool is_to_be_shown(const struct pbft *p, const struct msg_view_change *m)
+{
+    return primary_of(p, m->view) == p->self;
+}
+
 /* Whether a certificate like this was verified before, or is our own. */
 static bool is_known_prepared(const struct pbft *p, const struct certificate *certificate)
 {
@@ -99,7 +106,8 @@ static int verify_tip(struct pbft *p, const struct msg_view_change *m, struct ce
         return error;
     if (out->height != m->height || out->view >= INT64_MAX)
         return SEALMQ_E_CONFLICT;
-    if (out->height == tip_height(p) && hash_equal(&out->header, chain_tip_hash(p->chain)))
+    if (!is_to_be_shown(p, m) && out->height == tip_height(p) &&
+        hash_equal(&out->header, chain_tip_hash(p->chain)))
         return 0; /* final here as well */
     return certificate_verify(out, COMMIT_LABEL, chain_validators(p->chain), genesis_hash(p));
 }
@@ -119,7 +127,7 @@ static int verify_prepared(struct pbft *p, const struct msg_view_change *m,
             has_primary = true;
     if (!has_primary)
         return SEALMQ_E_PROTOCOL;
-    if (!is_known_prepared(p, &certificate))
+    if (is_to_be_shown(p, m) || !is_known_prepared(p, &certificate))
         error = certificate_verify(&certificate, PREPARE_LABEL, chain_validators(p->chain),
                                    genesis_hash(p));
     claim->prepared = true;

@@ -227,6 +227,107 @@ static void f_plus_one_others_in_a_higher_view_are_followed(void **state)
     cluster_free(c);
 }
 
+/* Replica 0 alone prepares the first block, which replica 1 never sees. */
+static bool only_0_prepares(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    struct msg_vote vote;
+    struct msg_view_change change;
+    switch (sent->kind) {
+    case PBFT_MSG_PRE_PREPARE:
+    case PBFT_MSG_PREPARE:
+    case PBFT_MSG_COMMIT:
+        assert_int_equal(message_decode_vote(buf_bytes(&sent->bytes), sent->kind, &vote), 0);
+        if (vote.view > 0)
+            return true;
+        return sent->kind == PBFT_MSG_PRE_PREPARE ? sent->to != 1
+                                                  : sent->kind == PBFT_MSG_PREPARE && sent->to == 0;
+    case PBFT_MSG_VIEW_CHANGE:
+        assert_int_equal(message_decode_view_change(buf_bytes(&sent->bytes), &change), 0);
+        return change.block.n == 0;
+    default:
+        return true;
+    }
+}
+
+static void a_block_that_only_a_liar_shows_prepared_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct cluster *c = started(4);
+    c->passes = only_0_prepares;
+    assert_int_equal(cluster_submit(c, 0), 0);
+    cluster_deliver(c);
+    assert_string_equal(cluster_status(c, 0).state, "prepared");
+    assert_string_equal(cluster_status(c, 2).state, "proposed");
+    assert_string_equal(cluster_status(c, 1).state, "idle");
+    /* It says so, and keeps the block to itself. */
+    cluster_run(c, 3000);
+    cluster_assert_height(c, 1);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(cluster_status(c, i).view, 1);
+    cluster_free(c);
+}
+
+/* A valid VIEW-CHANGE(1) of replica 2, once it was sent; COMMITs are lost after the first block. */
+static struct buf view_change;
+static bool capture_view_change(struct cluster *c, const struct sent *sent)
+{
+    if (sent->kind == PBFT_MSG_VIEW_CHANGE && sent->from == 2) {
+        buf_reset(&view_change);
+        buf_append_bytes(&view_change, buf_bytes(&sent->bytes));
+    }
+    return sent->kind != PBFT_MSG_VIEW_CHANGE && (sent->kind != PBFT_MSG_COMMIT || c->requests < 2);
+}
+
+/* The same by replica 3. Returns why `node` refuses it, or 0. */
+static int give_view_change(struct cluster *c, size_t node, const struct msg_view_change *m)
+{
+    struct hash validators;
+    struct buf fields = {0}, wire = {0};
+    validator_set_hash(&c->genesis.validators, &validators);
+    message_fields_view_change(m, &fields);
+    message_sign(PBFT_MSG_VIEW_CHANGE, 3, buf_bytes(&fields), &c->nodes[3].key, &c->genesis.hash,
+                 &validators, &wire);
+    buf_append_u32(&wire, 0);
+    size_t refused = c->nodes[node].noted[PBFT_NOTE_REFUSED];
+    assert_int_equal(cluster_message(c, node, PBFT_MSG_VIEW_CHANGE, buf_bytes(&wire), 3), 0);
+    buf_close(&fields);
+    buf_close(&wire);
+    return c->nodes[node].noted[PBFT_NOTE_REFUSED] > refused ? c->nodes[node].last_error : 0;
+}
+
+static void a_primary_takes_no_view_change_that_others_would_refuse(void **state)
+{
+    (void)state;
+    struct cluster *c = started(4);
+    c->passes = capture_view_change;
+    assert_int_equal(cluster_submit(c, 0), 0);
+    cluster_deliver(c);
+    cluster_assert_height(c, 1);
+    assert_int_equal(cluster_submit(c, 0), 0);
+    while (view_change.n == 0)
+        cluster_run(c, 10);
+    struct msg_view_change m;
+    assert_int_equal(message_decode_view_change(buf_bytes(&view_change), &m), 0);
+    assert_true(m.prepared && m.height == 1 && m.view == 1);
+
+    /* What they certify the primary knows to be true, but not by these signatures. */
+    struct bytes *const certificates[] = {&m.tip_certificate, &m.prepared_certificate};
+    for (size_t i = 0; i < 2; i++) {
+        struct bytes good = *certificates[i];
+        struct buf bad = {0};
+        buf_append_bytes(&bad, good);
+        bad.p[bad.n - 1] ^= 1;
+        *certificates[i] = buf_bytes(&bad);
+        assert_int_equal(give_view_change(c, 1, &m), SEALMQ_E_SIGNATURE);
+        *certificates[i] = good;
+        buf_close(&bad);
+    }
+    assert_int_equal(give_view_change(c, 1, &m), 0);
+    buf_close(&view_change);
+    cluster_free(c);
+}
+
 /* A valid NEW-VIEW(1) by replica 1, taken from the wire of a real view change; COMMITs are lost, so
  * that there is a block to propose again. */
 static struct buf captured;
@@ -411,6 +512,8 @@ int main(void)
         cmocka_unit_test(nobody_votes_in_a_view_that_was_left),
         cmocka_unit_test(who_hears_no_quorum_keeps_its_view),
         cmocka_unit_test(f_plus_one_others_in_a_higher_view_are_followed),
+        cmocka_unit_test(a_block_that_only_a_liar_shows_prepared_is_not_waited_for),
+        cmocka_unit_test(a_primary_takes_no_view_change_that_others_would_refuse),
         cmocka_unit_test(a_new_view_that_does_not_follow_from_its_view_changes_is_refused),
         cmocka_unit_test(two_proposals_for_one_view_and_height_are_noted),
         cmocka_unit_test(a_silent_primary_is_left_though_it_answers_all_else),
