@@ -9,7 +9,7 @@ BUILD        := build/$(PRESET)
 C_FILES       = $(shell find include src test bench -name '*.[ch]' 2>/dev/null)
 
 .PHONY: all build-all test check check-format check-warnings check-tidy check-cppcheck \
-        check-layers check-asan check-tsan format coverage fuzz sim model bench soak churn install clean help
+        check-layers check-asan check-tsan format coverage fuzz sim model bench soak faults churn install clean help
 
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) --target product
@@ -92,11 +92,17 @@ soak:
 	@$(MAKE) --no-print-directory sim SEEDS=$${SOAK_SEEDS:-50000} FIRST_SEED=$$(date +%s)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$${SOAK_FUZZ_SECONDS:-900}
 	@$(MAKE) --no-print-directory churn
+	@$(MAKE) --no-print-directory faults
 	@for round in $$(seq $${SOAK_ROUNDS:-10}); do \
 	    echo "soak: round $$round"; \
 	    export SEALMQ_KILL_ROUNDS=$${SEALMQ_KILL_ROUNDS:-200} SEALMQ_CRASH_SEEDS=$${SEALMQ_CRASH_SEEDS:-150}; \
 	    $(MAKE) --no-print-directory test PRESET=asan || exit 1; \
 	    $(MAKE) --no-print-directory test PRESET=tsan || exit 1; done
+
+# Real processes on hosts of their own, one of them lying, while everything else goes wrong in turn.
+faults: build-all
+	@SEALMQ_BIN=$(CURDIR)/$(BUILD)/src/cli/sealmq SEALMQ_FAULT_ROUNDS=$${SEALMQ_FAULT_ROUNDS:-20} \
+	    /usr/bin/python3 -m pytest -q -s -p no:cacheprovider test/integration/test_node_hosts.py
 
 # 10,000 clients come and go for ten minutes, then fewer under the thread sanitizer.
 churn: build-all
@@ -124,6 +130,7 @@ help:
 	@echo "make model       the rules of agreement in every state of a small model, and broken ones"
 	@echo "make bench       measurements beside Mosquitto: ROWS='pairs-*,latency-*', QUICK=1"
 	@echo "make soak        hours: many seeds, long fuzzing, tests over and over"
+	@echo "make faults      part of it: seven nodes with every fault in turn, 20 times, half an hour"
 	@echo "make churn       part of it: clients come and go for 15 minutes, and nothing is left of them"
 	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
 	@echo "make clean       removes build/"

@@ -27,6 +27,7 @@ struct plan {
     const char *hosts[NODES_MAX]; /* one for all, or one for each node */
     unsigned host_count;
     unsigned nodes;
+    char ids[NODES_MAX][ID_MAX + 1];
     uint16_t port;
     uint32_t anchor_interval_ms;
     struct genesis genesis;
@@ -48,6 +49,9 @@ static void print_help(void)
         "      --host ADDRESS      numeric address that the nodes listen on (127.0.0.1); given\n"
         "                          once for each node, in order, it puts them on machines of\n"
         "                          their own, all at the same port\n"
+        "      --id LETTER=ID      that node's id instead of node/LETTER; the key of a gateway, "
+        "say,\n"
+        "                          whose machine has a vote\n"
         "      --port PORT         port of the first node, the others follow (18830)\n"
         "      --admin NAME        the operator's name (ops)\n"
         "      --anchor-interval MS  longest time until a report is covered by the chain (10000)\n"
@@ -105,7 +109,7 @@ static int make_validator(struct plan *plan, unsigned i)
     struct validator *validator = &plan->genesis.validators.v[i];
     struct sign_key key, derived;
     char name[64], folder[PATH_SIZE];
-    snprintf(validator->id, sizeof validator->id, "node/%c", (char)('a' + i));
+    memcpy(validator->id, plan->ids[i], sizeof validator->id);
     const char *host = host_of(plan, i);
     bool is_v6 = strchr(host, ':') != NULL;
     snprintf(validator->url, sizeof validator->url, "mqtt://%s%s%s:%u", is_v6 ? "[" : "", host,
@@ -176,7 +180,7 @@ static int write_node(struct plan *plan, unsigned i)
     buf_printf(
         &yaml,
         "# Node %c of network %s: sealmq node -c node.yaml\n"
-        "id: node/%c\n"
+        "id: %s\n"
         "genesis: ../genesis.json\n"
         "key: node.key\n"
         "data: data\n"
@@ -185,7 +189,7 @@ static int write_node(struct plan *plan, unsigned i)
         "    port: %u\n"
         "# Log-in by password, for ordinary MQTT clients (sealmq passwd ../passwords NAME):\n"
         "# passwords: ../passwords\n",
-        letter, plan->network, letter, host_of(plan, i), port_of(plan, i));
+        letter, plan->network, plan->ids[i], host_of(plan, i), port_of(plan, i));
     snprintf(name, sizeof name, "node-%c/node.yaml", letter);
     int error = buf_status(&yaml);
     if (error == 0)
@@ -220,10 +224,13 @@ static void tell(const struct plan *plan)
     public_key_fingerprint(&plan->genesis.admins[0].key, fingerprint);
     printf("network %s: %u nodes, %zu of them may fail\n", plan->network, plan->nodes,
            validators_f(plan->nodes));
-    for (unsigned i = 0; i < plan->nodes; i++)
-        printf("  %-8s %-28s sealmq node -c %s/node-%c/node.yaml\n",
-               plan->genesis.validators.v[i].id, plan->genesis.validators.v[i].url, plan->folder,
-               (char)('a' + i));
+    for (unsigned i = 0; i < plan->nodes; i++) {
+        const struct validator_set *set = &plan->genesis.validators; /* in order of ids */
+        const struct validator *validator =
+            &set->v[validator_set_find(set, bytes_str(plan->ids[i]))];
+        printf("  %-8s %-28s sealmq node -c %s/node-%c/node.yaml\n", validator->id, validator->url,
+               plan->folder, (char)('a' + i));
+    }
     printf("operator %s, key %s in %s/admin.key\n", plan->genesis.admins[0].id, fingerprint,
            plan->folder);
 }
@@ -248,6 +255,41 @@ static int check_plan(const struct plan *plan)
     return 0;
 }
 
+/* "g=plant/gw7" */
+static int take_id(struct plan *plan, const char *text)
+{
+    unsigned i = (unsigned char)text[0] - 'a';
+    if (i >= NODES_MAX || text[1] != '=')
+        return cli_usage(ME, "--id takes a node's letter and its id, like b=plant/gw7, not '%s'",
+                         text);
+    if (!id_is_valid(bytes_str(text + 2)) || strncmp(text + 2, "admin/", 6) == 0)
+        return cli_usage(ME,
+                         "'%s' is no node's id: two words of letters, digits, _ and - with a "
+                         "slash between, the first not admin",
+                         text + 2);
+    snprintf(plan->ids[i], sizeof plan->ids[i], "%s", text + 2);
+    return 0;
+}
+
+/* Those of the other nodes. */
+static int complete_ids(struct plan *plan)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        if (i >= plan->nodes && plan->ids[i][0] != '\0')
+            return cli_usage(ME, "--id %c=%s: with %u nodes there is none of that letter",
+                             (char)('a' + i), plan->ids[i], plan->nodes);
+        if (plan->ids[i][0] == '\0')
+            snprintf(plan->ids[i], sizeof plan->ids[i], "node/%c", (char)('a' + i));
+    }
+    for (unsigned i = 0; i < plan->nodes; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            if (strcmp(plan->ids[i], plan->ids[k]) == 0)
+                return cli_usage(ME, "two nodes have the id %s", plan->ids[i]);
+        }
+    }
+    return 0;
+}
+
 int cli_init(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -255,6 +297,7 @@ int cli_init(int argc, char **argv)
         {"nodes", required_argument, NULL, 'n'},
         {"network", required_argument, NULL, 'N'},
         {"host", required_argument, NULL, 'H'},
+        {"id", required_argument, NULL, 'I'},
         {"port", required_argument, NULL, 'P'},
         {"admin", required_argument, NULL, 'A'},
         {"anchor-interval", required_argument, NULL, 'a'},
@@ -294,6 +337,9 @@ int cli_init(int argc, char **argv)
             else
                 plan->hosts[plan->host_count++] = optarg;
             break;
+        case 'I':
+            status = take_id(plan, optarg);
+            break;
         case 'P':
             if (!cli_parse_number(optarg, 1, 65535, &number))
                 status = cli_usage(ME, "--port must be 1 to 65535, not '%s'", optarg);
@@ -322,6 +368,8 @@ int cli_init(int argc, char **argv)
         status = cli_usage(ME, "unexpected argument '%s'", argv[optind]);
     if (status == 0)
         status = check_plan(plan);
+    if (status == 0)
+        status = complete_ids(plan);
     if (status == 0 && crypto_init() != 0)
         status = cli_fail(ME, EX_OSERR, "the cryptographic library cannot be used");
     if (status == 0) {

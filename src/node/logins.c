@@ -120,6 +120,10 @@ static int check_token(struct logins *logins, const struct broker_auth_request *
     if (error == 0) {
         key = entry.key;
         *role = role_of(entry.kind);
+        /* The nodes' links go to others; with our own id comes the gateway on our machine. */
+        if (*role == BROKER_ROLE_VALIDATOR &&
+            bytes_equal(request->client_id, bytes_str(options->node)))
+            *role = BROKER_ROLE_MEMBER;
         if (entry.is_revoked) {
             /* It may announce itself anew, as anyone may, and will be told that it is unknown. */
             *role = BROKER_ROLE_APPLICANT;

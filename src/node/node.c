@@ -137,7 +137,9 @@ static void add_member(void *context, const struct registry_entry *entry)
     struct member_walk *walk = context;
     const struct node *node = walk->worker->node;
     struct bytes id = bytes_str(entry->id);
-    if (walk->error != 0 || entry->kind != REGISTRY_GATEWAY || entry->is_revoked ||
+    /* With this node's own id reports the gateway that shares its machine and key. */
+    bool reports = entry->kind == REGISTRY_GATEWAY || bytes_equal(id, bytes_str(node->config->id));
+    if (walk->error != 0 || !reports || entry->is_revoked ||
         net_server_owner(node->server, id) != walk->worker->net)
         return;
     walk->error = device_service_member(walk->worker->devices, id, &entry->key);

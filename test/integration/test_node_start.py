@@ -1,6 +1,7 @@
 """A node that cannot start says why, names the file and the mend, and ends with the status of
 sysexits.h; one that is asked to end does so in order."""
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -294,3 +295,27 @@ def test_a_fresh_start_says_where_it_listens(tmp_path):
     network.wait_for_log('a', f'node node/a of network plant listens on port {network.port("a")}')
     assert time.monotonic() - begin < 5 * lib.PATIENCE
     network.close()
+
+
+# ---- sealmq init --id ----
+
+def test_a_node_gets_the_id_that_init_was_given(tmp_path):
+    result = lib.run_sealmq('init', '-d', tmp_path / 'n', '--id', 'b=plant-a/gw7')
+    assert result.returncode == 0, result.stderr
+    assert re.search(r'plant-a/gw7 .*node-b/node.yaml', result.stdout)
+    genesis = json.loads((tmp_path / 'n/genesis.json').read_text())
+    ids = [validator['id'] for validator in genesis['validators']]
+    assert sorted(ids) == ['node/a', 'node/c', 'node/d', 'plant-a/gw7']
+    assert 'id: plant-a/gw7\n' in (tmp_path / 'n/node-b/node.yaml').read_text()
+    assert 'id: plant-a/gw7\n' in (tmp_path / 'n/node-b/node.key').read_text()
+
+
+@pytest.mark.parametrize('given,words', [
+    (['b'], 'letter and its id'), (['b=one-word'], "'one-word' is no node's id"),
+    (['b=admin/ops'], "no node's id"), (['9=plant/x'], 'letter and its id'),
+    (['f=plant/x'], 'with 4 nodes there is none'), (['b=node/a'], 'two nodes have the id node/a'),
+    (['b=plant/x', '--id', 'c=plant/x'], 'two nodes have the id plant/x')])
+def test_an_id_that_init_cannot_give_is_refused(tmp_path, given, words):
+    result = lib.run_sealmq('init', '-d', tmp_path / 'n', '--id', *given)
+    assert (result.returncode, words in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / 'n').exists()

@@ -343,13 +343,13 @@ class PyGateway:
     hints, replies to reports, receipts; each has a queue that the calls below wait on."""
 
     def __init__(self, identity, port, node, v5=True, user=None, password=None, subscribe=True,
-                 limit_s=15.0):
+                 limit_s=15.0, host=lib.HOST):
         self.identity, self.genesis, self.node = identity, identity.genesis, node
         self.id, self.session, self.limit_s = identity.id, None, limit_s
         self._handshake = 0
         self._mail = {kind: queue.Queue() for kind in ('key', 'hint', 'reply', 'receipt')}
         password = password or identity.token(node, with_key=True)
-        self.mqtt = lib.MqttClient(port, self.id, user or self.id, password, v5=v5)
+        self.mqtt = lib.MqttClient(port, self.id, user or self.id, password, v5=v5, host=host)
         self.mqtt.paho.on_message = self._sort
         self.chain = f'chain/{self.genesis.network}'
         if subscribe:

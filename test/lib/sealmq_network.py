@@ -34,12 +34,18 @@ def free_ports(count):
 
 
 class Network:
-    def __init__(self, folder, nodes=4, name='plant', anchor_interval_ms=500, config=''):
-        """`config` are lines for each node's configuration."""
+    def __init__(self, folder, nodes=4, name='plant', anchor_interval_ms=500, config='', hosts=None,
+                 ids=None, programs=None):
+        """`config` are lines for each node's configuration; `hosts` are sealmq_hosts.Hosts on which
+        the nodes run, one each; by letter `ids` replace node/LETTER and `programs` sealmq."""
         self.folder, self.letters = Path(folder) / 'network', LETTERS[:nodes]
-        self._port = free_ports(nodes)
+        self.hosts, self.ids, self.programs = hosts, ids or {}, programs or {}
+        self._port = 1883 if hosts else free_ports(nodes)
+        places = [word for letter in self.letters if hosts
+                  for word in ('--host', hosts.address(letter))]
+        places += [word for letter, node in self.ids.items() for word in ('--id', f'{letter}={node}')]
         result = lib.run_sealmq('init', '-d', self.folder, '-n', nodes, '--network', name, '--port',
-                                self._port, '--anchor-interval', anchor_interval_ms)
+                                self._port, '--anchor-interval', anchor_interval_ms, *places)
         assert result.returncode == 0, result.stderr
         self.genesis = pygateway.Genesis(self.folder / 'genesis.json')
         self.processes = lib.Processes(Path(folder) / 'processes')
@@ -61,10 +67,13 @@ class Network:
         return self.folder / f'node-{letter}/data'
 
     def node_id(self, letter):
-        return f'node/{letter}'
+        return self.ids.get(letter, f'node/{letter}')
 
     def port(self, letter):
-        return self._port + self.letters.index(letter)
+        return self._port if self.hosts else self._port + self.letters.index(letter)
+
+    def address(self, letter):
+        return self.hosts.address(letter) if self.hosts else lib.HOST
 
     @property
     def policy(self):
@@ -76,11 +85,13 @@ class Network:
         """Starts nodes (all), each with its own log; with `wait`, until they listen."""
         for letter in letters or self.letters:
             self._starts += 1
+            place = self.hosts.wrapper(letter) if self.hosts else []
+            program = self.programs.get(letter) or lib.program()
             self.nodes[letter] = self.processes.start(
-                [*wrapper, lib.program(), 'node', '-c', self.config_path(letter), *arguments],
+                [*place, *wrapper, program, 'node', '-c', self.config_path(letter), *arguments],
                 name=f'node-{letter}-{self._starts}', env=env)
         for letter in (letters or self.letters) if wait else ():
-            lib.wait_for_port(self.port(letter), self.nodes[letter])
+            lib.wait_for_port(self.port(letter), self.nodes[letter], host=self.address(letter))
 
     def kill(self, letter):
         self.nodes[letter].kill()
@@ -159,7 +170,8 @@ class Network:
         return pygateway.Identity(client_id, self.genesis)
 
     def connect(self, identity, letter='a', **options):
-        return pygateway.PyGateway(identity, self.port(letter), self.node_id(letter), **options)
+        return pygateway.PyGateway(identity, self.port(letter), self.node_id(letter),
+                                   host=self.address(letter), **options)
 
     def register(self, client_id, letter='a'):
         """A new identity, announced and approved; returns it once every running node knows it."""

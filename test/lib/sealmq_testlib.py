@@ -71,21 +71,21 @@ def wait_until(condition, what, limit_s=15.0, step_s=0.02):
         time.sleep(step_s)
 
 
-def port_is_open(port):
+def port_is_open(port, host=HOST):
     try:
-        socket.create_connection((HOST, port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
         return True
     except OSError:
         return False
 
 
-def wait_for_port(port, process=None, limit_s=20.0):
+def wait_for_port(port, process=None, limit_s=20.0, host=HOST):
     """Until somebody listens on the port; fails at once when `process` has ended."""
     def ready():
         if process is not None and process.returncode is not None:
             raise RuntimeError(f'{process.name} ended with {process.returncode} before it '
                                f'listened on {port}:\n{process.output_tail()}')
-        return port_is_open(port)
+        return port_is_open(port, host)
     wait_until(ready, f'a listener on port {port}', limit_s)
 
 

@@ -20,7 +20,7 @@
 struct door {
     struct registry *registry;
     struct logins *logins;
-    struct sign_key gateway, node, admin, revoked, stranger;
+    struct sign_key gateway, node, ourselves, admin, revoked, stranger;
     unsigned next_jti;
     /* the answer to the last question */
     enum broker_role role;
@@ -53,11 +53,13 @@ static int setup(void **state)
                      0);
     door->gateway = key_of(1);
     door->node = key_of(2);
+    door->ourselves = key_of(6);
     door->admin = key_of(3);
     door->revoked = key_of(4);
     door->stranger = key_of(5);
     add(door, "plant-a/gw1", REGISTRY_GATEWAY, &door->gateway, false);
     add(door, "node/b", REGISTRY_VALIDATOR, &door->node, false);
+    add(door, "node/a", REGISTRY_VALIDATOR, &door->ourselves, false);
     add(door, "admin/ops", REGISTRY_ADMIN, &door->admin, false);
     add(door, "plant-a/old", REGISTRY_GATEWAY, &door->revoked, true);
     *state = door;
@@ -130,9 +132,10 @@ static void every_kind_of_key_gets_its_role(void **state)
     } cases[] = {
         {"plant-a/gw1", &door->gateway, BROKER_ROLE_MEMBER},
         {"node/b", &door->node, BROKER_ROLE_VALIDATOR},
+        {"node/a", &door->ourselves, BROKER_ROLE_MEMBER}, /* the gateway on our machine */
         {"admin/ops", &door->admin, BROKER_ROLE_ADMIN},
     };
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct token token = token_of(door, cases[i].id);
         assert_int_equal(show(door, cases[i].id, &token, cases[i].key), LOGIN_GRANTED);
         assert_int_equal(door->role, cases[i].role);
