@@ -34,8 +34,9 @@
 #define NET_BACKLOG             1024
 /* A CONNECT with its largest client id, will, user name and password that anybody has a use for. */
 #define NET_CONNECT_BYTES_MAX   (128 * 1024)
-/* All CONNECTs together that are not whole yet, on all workers: anyone may begin one. */
-#define NET_HANDSHAKE_BYTES_MAX (64 * 1024 * 1024)
+/* All handshakes and CONNECTs together that are not whole yet, on all workers: anyone may begin
+ * one. Some 2,900 with TLS. */
+#define NET_HANDSHAKE_BYTES_MAX (128 * 1024 * 1024)
 /* Closing: for what is still to be written, and then for the peer to close its side. */
 #define NET_END_TIMEOUT_MS      5000
 #define NET_LINGER_BYTES        (256 * 1024)

@@ -14,9 +14,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/* Of OpenSSL for a connection whose handshake goes on (measured: 14 to 30 KB, by cipher), and of
- * wslay. */
-#define TLS_HANDSHAKE_BYTES (24 * 1024)
+/* Of OpenSSL for a connection whose handshake goes on (resident, measured with 1,000 that stop
+ * after ClientHello: 40 KiB for TLS 1.2, 42 KiB for TLS 1.3; most are buffers, which go when it is
+ * done, so that 15 KiB are left), and of wslay. */
+#define TLS_HANDSHAKE_BYTES (44 * 1024)
 #define WEBSOCKET_BYTES     (5 * 1024)
 #define FRAMED_AT_ONCE      (NET_STREAM_READ_BYTES / 2 - WEBSOCKET_HEAD_MAX) /* MQTT's bytes */
 
