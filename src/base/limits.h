@@ -14,6 +14,8 @@
 #define TOPIC_MAX_LEVELS 61 /* of it: the id, at most two, and one for the answer make 64 */
 #define URL_MAX_BYTES    255
 #define VALIDATORS_MAX   128
+#define VALIDATORS_MIN   4     /* a set is not made smaller than this */
+#define JOIN_BLOCKS      10000 /* a joiner has seen one of so many last headers */
 #define ADMINS_MAX       16
 #define MEMBERS_MAX      65536 /* ids ever registered in one network */
 

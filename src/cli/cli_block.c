@@ -37,6 +37,25 @@ static void json_hex(const char *name, const struct hash *hash)
 
 #define U(x) ((unsigned long long)(x))
 
+static void print_claim(const struct member_claim *claim)
+{
+    char fingerprint[FINGERPRINT_MAX];
+    public_key_fingerprint(&claim->key, fingerprint);
+    printf(", %.*s as %s, key %s\n", (int)claim->id.n, (const char *)claim->id.p,
+           claim->role == MEMBER_VALIDATOR ? "validator" : "gateway", fingerprint);
+}
+
+static void print_configuration(const struct request *request)
+{
+    struct genesis_parameters parameters;
+    struct admins_value admins;
+    if (genesis_parameters_decode(request->configure.value, &parameters) == 0)
+        printf(", difficulty %u, anchor interval %lu ms\n", parameters.difficulty,
+               (unsigned long)parameters.anchor_interval_ms);
+    else if (admins_value_decode(request->configure.value, &admins) == 0)
+        printf(", %zu admins of whom %u sign\n", admins.n, admins.threshold);
+}
+
 static void print_request(const struct request *request, uint32_t index)
 {
     printf("  request %u: %s %llu of %.*s", index, request_kind_name(request->kind),
@@ -61,7 +80,11 @@ static void print_request(const struct request *request, uint32_t index)
                    (int)item.unit.n, (const char *)item.unit.p);
         break;
     case REQUEST_REGISTER:
-        printf(", %.*s\n", (int)request->register_.id.n, (const char *)request->register_.id.p);
+    case REQUEST_ROTATE:
+        print_claim(request->kind == REQUEST_ROTATE ? &request->rotate : &request->register_);
+        break;
+    case REQUEST_CONFIGURE:
+        print_configuration(request);
         break;
     case REQUEST_REVOKE:
         printf(", %.*s\n", (int)request->revoke.id.n, (const char *)request->revoke.id.p);

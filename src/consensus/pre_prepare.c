@@ -73,13 +73,15 @@ static bool find_nonce(struct pbft *p, struct block_header *header)
 static int make_block(struct pbft *p, size_t count, struct buf *out)
 {
     struct block_header header;
-    chain_next_header(p->chain, &header);
+    int error = chain_plan_header(p->chain, p->selected, count, &header);
+    if (error != 0)
+        return error;
     int64_t parent_us = chain_tip(p->chain)->time_us;
     header.time_us = p->wall_us > parent_us ? p->wall_us : parent_us + 1;
     header.view = p->view;
     memcpy(header.proposer, p->id, sizeof(header.proposer));
     header.nonce = 0;
-    int error = block_encode(&header, p->selected, count, out);
+    error = block_encode(&header, p->selected, count, out);
     if (error != 0 || header.difficulty == 0)
         return error;
     if (!find_nonce(p, &header))

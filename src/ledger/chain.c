@@ -7,43 +7,48 @@
 
 /* --- making --- */
 
-static int add_genesis_key(struct chain *chain, const struct public_key *key)
+static int add_genesis_key(struct chain *chain, const struct public_key *key, uint8_t use,
+                           const char *id)
 {
-    return chain_add_key(chain, key) == NULL ? SEALMQ_E_NOMEM : 0;
-}
-
-static int add_validator_keys(struct chain *chain, const struct validator *validator)
-{
-    int error = add_genesis_key(chain, &validator->key);
-    if (error == 0)
-        error = add_genesis_key(chain, &validator->log_key);
-    if (error == 0)
-        error = add_genesis_key(chain, &validator->cosigner_key);
-    return error;
-}
-
-int chain_add_genesis_keys(struct chain *chain)
-{
-    int error = 0;
-    for (size_t i = 0; i < chain->genesis.validators.n && error == 0; i++)
-        error = add_validator_keys(chain, &chain->genesis.validators.v[i]);
-    for (size_t i = 0; i < chain->genesis.admin_count && error == 0; i++)
-        error = add_genesis_key(chain, &chain->genesis.admins[i].key);
-    return error;
+    return chain_add_key(chain, key, use, bytes_str(id)) == NULL ? SEALMQ_E_NOMEM : 0;
 }
 
 static int add_validator(struct chain *chain, const struct validator *validator)
 {
     struct member_value value = {.role = MEMBER_VALIDATOR, .status = MEMBER_ACTIVE, .key_count = 1};
     value.keys[0].key = validator->key;
-    return chain_add_member(chain, bytes_str(validator->id), &value) == NULL ? SEALMQ_E_NOMEM : 0;
+    if (chain_add_member(chain, bytes_str(validator->id), &value) == NULL)
+        return SEALMQ_E_NOMEM;
+    int error = add_genesis_key(chain, &validator->key, KEY_OF_MEMBER, validator->id);
+    if (error == 0)
+        error = add_genesis_key(chain, &validator->log_key, KEY_OF_LOG, validator->id);
+    if (error == 0)
+        error = add_genesis_key(chain, &validator->cosigner_key, KEY_OF_COSIGNER, validator->id);
+    return error;
+}
+
+static void fill_rules(struct chain *chain)
+{
+    const struct genesis *genesis = &chain->genesis;
+    struct chain_rules *rules = &chain->rules;
+    rules->validators = genesis->validators;
+    validator_set_hash(&rules->validators, &rules->validators_hash);
+    rules->admins.threshold = genesis->admin_threshold;
+    rules->admins.n = genesis->admin_count;
+    memcpy(rules->admins.admins, genesis->admins, sizeof(rules->admins.admins));
+    rules->parameters = genesis->parameters;
+    chain->validators_height = 1;
 }
 
 static int fill_state(struct chain *chain)
 {
-    int error = chain_add_genesis_keys(chain);
+    int error = 0;
+    fill_rules(chain);
     for (size_t i = 0; i < chain->genesis.validators.n && error == 0; i++)
         error = add_validator(chain, &chain->genesis.validators.v[i]);
+    for (size_t i = 0; i < chain->genesis.admin_count && error == 0; i++)
+        error = add_genesis_key(chain, &chain->genesis.admins[i].key, KEY_OF_ADMIN,
+                                chain->genesis.admins[i].id);
     return error == 0 ? entries_write_genesis(chain) : error;
 }
 
@@ -79,7 +84,6 @@ int chain_new_empty(const struct genesis *genesis, struct chain **out)
     if (chain == NULL)
         return SEALMQ_E_NOMEM;
     chain->genesis = *genesis;
-    validator_set_hash(&chain->genesis.validators, &chain->validators_hash);
     int error = statetree_new(&chain->tree);
     if (error != 0) {
         chain_free(chain);
@@ -148,7 +152,32 @@ const struct hash *chain_tip_hash(const struct chain *chain)
 
 const struct validator_set *chain_validators(const struct chain *chain)
 {
-    return &chain->genesis.validators;
+    return &chain->rules.validators;
+}
+
+const struct hash *chain_validators_hash(const struct chain *chain)
+{
+    return &chain->rules.validators_hash;
+}
+
+uint64_t chain_validators_height(const struct chain *chain)
+{
+    return chain->validators_height;
+}
+
+const struct admins_value *chain_admins(const struct chain *chain)
+{
+    return &chain->rules.admins;
+}
+
+uint64_t chain_admins_height(const struct chain *chain)
+{
+    return chain->admins_height;
+}
+
+const struct genesis_parameters *chain_parameters(const struct chain *chain)
+{
+    return &chain->rules.parameters;
 }
 
 void chain_state_root(const struct chain *chain, struct hash *out)
@@ -168,6 +197,9 @@ const struct merkle_log *chain_log(const struct chain *chain)
 
 void chain_forget_log(struct chain *chain, uint64_t base)
 {
+    uint64_t latest = chain_join_base(chain->log.size);
+    if (base > latest)
+        base = latest;
     if (base > chain->log.base)
         merkle_log_forget(&chain->log, base);
 }
@@ -177,9 +209,9 @@ void chain_next_header(const struct chain *chain, struct block_header *out)
     *out = (struct block_header){
         .height = chain_next_height(chain),
         .parent = chain->tip_hash,
-        .validators = chain->validators_hash,
-        .next_validators = chain->validators_hash,
-        .difficulty = chain->genesis.parameters.difficulty,
+        .validators = chain->rules.validators_hash,
+        .next_validators = chain->rules.validators_hash,
+        .difficulty = chain->rules.parameters.difficulty,
     };
     memcpy(out->network, chain->genesis.network, sizeof(out->network));
     chain_log_root(chain, &out->log_root);

@@ -7,13 +7,16 @@
  *   "history/<gateway>"  next capture number to be covered, and the numbers that are pending
  *   "item/<gateway>/<num>" device, service, name, datatype, unit
  *   "validators", "parameters", "admins"
+ *   "key/<hexadecimal>"  a log, cosigner or admin key, and whose it is for ever
  *
  * Requests change the state tentatively, between chain_begin and chain_rollback, or for good, in
  * chain_append; everything else here leaves the chain as it is. Whatever fails has changed nothing,
  * for want of memory too.
  *
- * Registering and revoking take effect with the block after their own, so that the keys valid for a
- * block are those under its state root. A member changes at most once in a block.
+ * Whatever governs the network (members and their keys, the set of validators, admins, parameters)
+ * changes with the block after the one that says so: what holds for a block is what stands under
+ * its state root. A member changes at most once in a block, and so do the set, the admins and the
+ * parameters.
  *
  * Threads: one at a time may change a chain (chain_begin to chain_rollback, chain_append,
  * chain_check_block, chain_prove_state, and the two roots); meanwhile nobody else may use it.
@@ -46,12 +49,20 @@ const struct genesis *chain_genesis(const struct chain *chain);
 uint64_t chain_height(const struct chain *chain);
 const struct block_header *chain_tip(const struct chain *chain);
 const struct hash *chain_tip_hash(const struct chain *chain);
-const struct validator_set *chain_validators(const struct chain *chain); /* for the next block */
-void chain_state_root(const struct chain *chain, struct hash *out);      /* for the next header */
-void chain_log_root(const struct chain *chain, struct hash *out);        /* of all headers so far */
+/* Of the next block. */
+const struct validator_set *chain_validators(const struct chain *chain);
+const struct hash *chain_validators_hash(const struct chain *chain);
+const struct admins_value *chain_admins(const struct chain *chain);
+const struct genesis_parameters *chain_parameters(const struct chain *chain);
+/* The first block that this set decides. */
+uint64_t chain_validators_height(const struct chain *chain);
+/* The last block that changed the admins. 0: none since the chain was made in memory. */
+uint64_t chain_admins_height(const struct chain *chain);
+void chain_state_root(const struct chain *chain, struct hash *out); /* for the next header */
+void chain_log_root(const struct chain *chain, struct hash *out);   /* of all headers so far */
 /* From its base on: that of the snapshot that the chain was made of, or what was not forgotten. */
 const struct merkle_log *chain_log(const struct chain *chain);
-/* The log's base becomes `base`, if it is lower; at most the log's size. */
+/* The log's base becomes `base`, if it is lower, or what JOIN_BLOCKS leaves if that is less. */
 void chain_forget_log(struct chain *chain, uint64_t base);
 
 /* SEALMQ_E_NOTFOUND. */
@@ -73,8 +84,8 @@ uint64_t chain_changed_height(const struct chain *chain, struct bytes id);
 
 /* Whether every signature that the request needs is there and valid in the next block: the
  * expensive part, which does not change the chain. Asked outside of tentative execution.
- * SEALMQ_E_UNKNOWN, _REVOKED, _SIGNATURE, _DENIED (too few admins, or not the sender's business).
- */
+ * SEALMQ_E_UNKNOWN, _REVOKED, _SIGNATURE (the new key's own included), _DENIED (too few admins, or
+ * not the sender's business). */
 SEALMQ_MUST_CHECK int chain_check_signatures(const struct chain *chain,
                                              const struct request *request);
 /* The cheap part: number unused and in the window, sender active and of the right role, interval
@@ -82,11 +93,12 @@ SEALMQ_MUST_CHECK int chain_check_signatures(const struct chain *chain,
  * values of their types.
  *
  * May pass later, when other requests have been executed: SEALMQ_E_LIMIT (number too far ahead, or
- * over PENDING_MAX), _AGAIN (interval starts past the next number; member changed in this block),
+ * over PENDING_MAX), _AGAIN (interval starts past the next number; member, validators, admins or
+ * parameters changed in this block already; the header that a joiner has seen is not here yet),
  * _NOTFOUND (record item not described yet).
- * Never will: SEALMQ_E_REPLAY, _STALE (interval starts before the next number), _CONFLICT,
- * _UNKNOWN, _REVOKED, _DENIED, _EXISTS, _FULL (members, keys or items), _TYPE, and _UNSUPPORTED:
- * registering and revoking validators, whose set is that of the genesis for now. */
+ * Never will: SEALMQ_E_REPLAY, _STALE (interval starts before the next number; the header that a
+ * joiner has seen is too old), _CONFLICT, _UNKNOWN, _REVOKED, _DENIED, _EXISTS, _FULL (members,
+ * keys, items, validators), _COUNT (too few validators would be left), _TYPE. */
 SEALMQ_MUST_CHECK int chain_check_request(const struct chain *chain, const struct request *request);
 /* Whether a request that was refused with this error may pass later. */
 static inline bool chain_error_may_pass(int error)
@@ -102,9 +114,14 @@ SEALMQ_MUST_CHECK int chain_execute(struct chain *chain, const struct request *r
 void chain_rollback(struct chain *chain);
 
 /* A header for the next block with all that follows from the chain filled in (network, height,
- * parent, roots but the requests root, validator hashes, difficulty). Left to the proposer: time,
- * view, proposer, nonce. */
+ * parent, roots but the requests root, validator hashes for a block that leaves the set as it is,
+ * difficulty). Left to the proposer: time, view, proposer, nonce. */
 void chain_next_header(const struct chain *chain, struct block_header *out);
+
+/* The same for a block of these requests (wire forms), which say who decides the block after it.
+ * SEALMQ_E_*: why one of them cannot be executed. Between changes, as chain_check_block. */
+SEALMQ_MUST_CHECK int chain_plan_header(struct chain *chain, const struct bytes *requests, size_t n,
+                                        struct block_header *out);
 
 /* Checks a block as the next one, whole: header fields, difficulty, time after the parent's (and at
  * most `ahead_us` past now_us, unless ahead_us is negative), proposer the primary of the header's

@@ -30,18 +30,13 @@ static int check_admin_sender(const struct chain *chain, struct bytes id)
     return chain_find_member(chain, id) != NULL ? SEALMQ_E_DENIED : SEALMQ_E_UNKNOWN;
 }
 
-static bool is_from_member(const struct request *request)
-{
-    return request->kind == REQUEST_DATA || request->kind == REQUEST_DESCRIBE;
-}
-
 static int check_admin_signatures(const struct chain *chain, const struct request *request)
 {
     int error = check_admin_sender(chain, request->sender);
     if (error != 0)
         return error;
     /* Signers are distinct by the request's form. */
-    if (request->signature_count < chain->genesis.admin_threshold)
+    if (request->signature_count < chain->rules.admins.threshold)
         return SEALMQ_E_DENIED;
     struct bytes list = request->signatures;
     struct bytes signer;
@@ -54,12 +49,12 @@ static int check_admin_signatures(const struct chain *chain, const struct reques
         if (error != 0)
             return error;
     }
-    return 0;
+    return request_verify_proof(request, &chain->genesis.hash);
 }
 
 int chain_check_signatures(const struct chain *chain, const struct request *request)
 {
-    if (!is_from_member(request))
+    if (!request_is_by_member(request))
         return check_admin_signatures(chain, request);
     const struct public_key *key;
     int error = check_member_sender(chain, request->sender, &key);
@@ -70,7 +65,8 @@ int chain_check_signatures(const struct chain *chain, const struct request *requ
     struct signature signature;
     if (!request_signatures_next(&list, &signer, &signature))
         return SEALMQ_E_SIGNATURE;
-    return request_verify(request, key, &chain->genesis.hash, &signature);
+    error = request_verify(request, key, &chain->genesis.hash, &signature);
+    return error == 0 ? request_verify_proof(request, &chain->genesis.hash) : error;
 }
 
 /* --- what --- */
@@ -153,56 +149,11 @@ static int check_items(const struct chain_sender *sender, const struct request *
     return sender->item_count + added <= GATEWAY_ITEMS_MAX ? 0 : SEALMQ_E_FULL;
 }
 
-/* A member changes once in a block: what it was before and what it is after are then clear. */
-static bool changes_in_this_block(const struct chain *chain, const struct chain_member *member)
-{
-    uint64_t height = chain_next_height(chain);
-    const struct member_key *last = &member->value.keys[member->value.key_count - 1];
-    return last->from > height || last->until > height;
-}
-
-static int check_register(const struct chain *chain, const struct request *request)
-{
-    struct bytes id = request->register_.id;
-    if (request->register_.role != MEMBER_GATEWAY)
-        return SEALMQ_E_UNSUPPORTED;
-    const struct chain_member *member = chain_find_member(chain, id);
-    if (member == NULL) {
-        if (HASH_COUNT(chain->members) >= MEMBERS_MAX)
-            return SEALMQ_E_FULL;
-        return chain_key_is_known(chain, &request->register_.key) ? SEALMQ_E_CONFLICT : 0;
-    }
-    const struct member_key *last = &member->value.keys[member->value.key_count - 1];
-    if (member->value.role != MEMBER_GATEWAY)
-        return SEALMQ_E_CONFLICT;
-    if (member->value.status == MEMBER_ACTIVE) {
-        bool same = memcmp(last->key.b, request->register_.key.b, PUBLIC_KEY_SIZE) == 0;
-        return same ? SEALMQ_E_EXISTS : SEALMQ_E_CONFLICT;
-    }
-    if (chain_key_is_known(chain, &request->register_.key))
-        return SEALMQ_E_CONFLICT;
-    if (changes_in_this_block(chain, member))
-        return SEALMQ_E_AGAIN;
-    return member->value.key_count < MEMBER_KEYS_MAX ? 0 : SEALMQ_E_FULL;
-}
-
-static int check_revoke(const struct chain *chain, const struct request *request)
-{
-    const struct chain_member *member = chain_find_member(chain, request->revoke.id);
-    if (member == NULL)
-        return SEALMQ_E_UNKNOWN;
-    if (member->value.role != MEMBER_GATEWAY)
-        return SEALMQ_E_UNSUPPORTED;
-    if (member->value.status == MEMBER_REVOKED)
-        return SEALMQ_E_REVOKED;
-    return changes_in_this_block(chain, member) ? SEALMQ_E_AGAIN : 0;
-}
-
 int chain_check_request(const struct chain *chain, const struct request *request)
 {
     const struct public_key *key;
-    int error = is_from_member(request) ? check_member_sender(chain, request->sender, &key)
-                                        : check_admin_sender(chain, request->sender);
+    int error = request_is_by_member(request) ? check_member_sender(chain, request->sender, &key)
+                                              : check_admin_sender(chain, request->sender);
     if (error != 0)
         return error;
     const struct chain_sender *sender = chain_find_sender(chain, request->sender);
@@ -218,9 +169,10 @@ int chain_check_request(const struct chain *chain, const struct request *request
     case REQUEST_DESCRIBE:
         return check_items(sender, request);
     case REQUEST_REGISTER:
-        return check_register(chain, request);
     case REQUEST_REVOKE:
-        return check_revoke(chain, request);
+    case REQUEST_ROTATE:
+    case REQUEST_CONFIGURE:
+        return govern_check(chain, request);
     }
     return SEALMQ_E_TYPE;
 }

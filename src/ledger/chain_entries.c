@@ -4,6 +4,7 @@
  *   "window/<sender>"    u64 lowest unused request number || u64 bitmap (bit i: lowest + 1 + i)
  *   "history/<gateway>"  u64 next capture number || u32 pending || pending * u64, ascending
  *   "validators", "parameters"                         as in the genesis's canonical form
+ *   "key/<hexadecimal>"                                see state_entry.h
  *
  * An entry is there from the first request that touches it. A block writes each touched entry once,
  * however many of its requests touched it: the journal says which, the `touched` marks tell it
@@ -31,13 +32,6 @@ static void history_encode(const struct chain_sender *sender, struct buf *out)
         buf_append_u64(out, sender->pending[i]);
 }
 
-static void admins_encode(const struct genesis *genesis, struct buf *out)
-{
-    struct admins_value value = {.threshold = genesis->admin_threshold, .n = genesis->admin_count};
-    memcpy(value.admins, genesis->admins, sizeof(value.admins));
-    admins_value_encode(&value, out);
-}
-
 static void sender_key(const char *prefix, const char *id, struct buf *out)
 {
     buf_append_cstr(out, prefix);
@@ -56,8 +50,8 @@ static void add_entry(struct entries *out, const struct buf *key, const struct b
     out->new_count++;
 }
 
-static void collect_one(const struct undo *undo, struct entries *out, struct buf *key,
-                        struct buf *value)
+static void collect_one(const struct chain *chain, const struct undo *undo, struct entries *out,
+                        struct buf *key, struct buf *value)
 {
     buf_reset(key);
     buf_reset(value);
@@ -87,9 +81,26 @@ static void collect_one(const struct undo *undo, struct entries *out, struct buf
         state_key_member(bytes_str(undo->member.member->id), key);
         member_value_encode(&undo->member.member->value, value);
         break;
-    case UNDO_SENDER:
     case UNDO_KEY:
-        return; /* seen in the entries of what they belong to */
+        if (undo->key->use == KEY_OF_MEMBER)
+            return;
+        state_key_key(&undo->key->key, key);
+        key_value_encode((enum key_use)undo->key->use, bytes_str(undo->key->id), value);
+        break;
+    case UNDO_VALIDATORS:
+        buf_append_bytes(key, STATE_KEY_VALIDATORS);
+        validator_set_encode(&chain->next.validators, value);
+        break;
+    case UNDO_ADMINS:
+        buf_append_bytes(key, STATE_KEY_ADMINS);
+        admins_value_encode(&chain->next.admins, value);
+        break;
+    case UNDO_PARAMETERS:
+        buf_append_bytes(key, STATE_KEY_PARAMETERS);
+        genesis_parameters_encode(&chain->next.parameters, value);
+        break;
+    case UNDO_SENDER:
+        return; /* seen in the entries of what it does */
     }
     add_entry(out, key, value);
 }
@@ -113,7 +124,7 @@ int entries_collect(struct chain *chain, struct entries *out)
     struct buf key = {0};
     struct buf value = {0};
     for (size_t i = 0; i < chain->journal.n && out->buf.failed == 0; i++)
-        collect_one(&chain->journal.records[i], out, &key, &value);
+        collect_one(chain, &chain->journal.records[i], out, &key, &value);
     clear_marks(&chain->journal);
     buf_close(&key);
     buf_close(&value);
@@ -151,20 +162,30 @@ int entries_write_genesis(struct chain *chain)
 {
     struct buf key = {0};
     struct buf value = {0};
-    validator_set_encode(&chain->genesis.validators, &value);
+    validator_set_encode(&chain->rules.validators, &value);
     int error = set_entry(chain, STATE_KEY_VALIDATORS, &value);
     if (error == 0) {
-        genesis_parameters_encode(&chain->genesis.parameters, &value);
+        genesis_parameters_encode(&chain->rules.parameters, &value);
         error = set_entry(chain, STATE_KEY_PARAMETERS, &value);
     }
     if (error == 0) {
-        admins_encode(&chain->genesis, &value);
+        admins_value_encode(&chain->rules.admins, &value);
         error = set_entry(chain, STATE_KEY_ADMINS, &value);
     }
     for (struct chain_member *m = chain->members; m != NULL && error == 0; m = m->hh.next) {
         buf_reset(&key);
         state_key_member(bytes_str(m->id), &key);
         member_value_encode(&m->value, &value);
+        error = buf_status(&key);
+        if (error == 0)
+            error = set_entry(chain, buf_bytes(&key), &value);
+    }
+    for (struct chain_key *k = chain->keys; k != NULL && error == 0; k = k->hh.next) {
+        if (k->use == KEY_OF_MEMBER)
+            continue;
+        buf_reset(&key);
+        state_key_key(&k->key, &key);
+        key_value_encode((enum key_use)k->use, bytes_str(k->id), &value);
         error = buf_status(&key);
         if (error == 0)
             error = set_entry(chain, buf_bytes(&key), &value);
@@ -198,18 +219,28 @@ static const struct chain_item *find_item(const struct chain *chain, struct byte
     return sender == NULL ? NULL : sender_find_item(sender, (uint32_t)num);
 }
 
+static const struct chain_key *find_key(const struct chain *chain, struct bytes digits)
+{
+    struct public_key key;
+    if (!state_key_read_digits(digits, &key))
+        return NULL;
+    const struct chain_key *found = chain_find_key(chain, &key);
+    return found != NULL && found->use != KEY_OF_MEMBER ? found : NULL;
+}
+
 int chain_entry_value(const struct chain *chain, struct bytes key, struct buf *value)
 {
     const struct chain_member *member;
     const struct chain_sender *sender;
     const struct chain_item *item;
+    const struct chain_key *named;
     struct bytes name = key;
     if (bytes_equal(key, STATE_KEY_VALIDATORS))
-        validator_set_encode(&chain->genesis.validators, value);
+        validator_set_encode(&chain->rules.validators, value);
     else if (bytes_equal(key, STATE_KEY_PARAMETERS))
-        genesis_parameters_encode(&chain->genesis.parameters, value);
+        genesis_parameters_encode(&chain->rules.parameters, value);
     else if (bytes_equal(key, STATE_KEY_ADMINS))
-        admins_encode(&chain->genesis, value);
+        admins_value_encode(&chain->rules.admins, value);
     else if (cut_prefix(&name, BYTES_LIT("member/")) &&
              (member = chain_find_member(chain, name)) != NULL)
         member_value_encode(&member->value, value);
@@ -221,6 +252,8 @@ int chain_entry_value(const struct chain *chain, struct bytes key, struct buf *v
     else if (cut_prefix(&name, BYTES_LIT("history/")) &&
              (sender = chain_find_sender(chain, name)) != NULL)
         history_encode(sender, value);
+    else if (cut_prefix(&name, BYTES_LIT("key/")) && (named = find_key(chain, name)) != NULL)
+        key_value_encode((enum key_use)named->use, bytes_str(named->id), value);
     else
         return SEALMQ_E_NOTFOUND;
     return buf_status(value);
@@ -261,6 +294,12 @@ static int list_all(const struct chain *chain, struct key_list *list)
     }
     for (const struct chain_member *m = chain->members; m != NULL; m = m->hh.next) {
         state_key_member(bytes_str(m->id), &list->text);
+        list_key(list);
+    }
+    for (const struct chain_key *k = chain->keys; k != NULL; k = k->hh.next) {
+        if (k->use == KEY_OF_MEMBER)
+            continue;
+        state_key_key(&k->key, &list->text);
         list_key(list);
     }
     for (const struct chain_sender *s = chain->senders; s != NULL; s = s->hh.next)

@@ -6,8 +6,9 @@
 
 #include <stdlib.h>
 
-/* Most records that a request of a few changes pushes: sender, window, history, member, key. */
-#define RECORDS_MAX 8
+/* Most records that a request of a few changes pushes: sender, window, and history or those of
+ * chain_govern.c. */
+#define RECORDS_MAX (3 + GOVERN_RECORDS_MAX)
 
 static struct chain_sender *get_sender(struct chain *chain, struct bytes id)
 {
@@ -133,61 +134,6 @@ static int describe_items(struct chain *chain, struct chain_sender *sender,
     return 0;
 }
 
-/* Remembers the member's value, which may then be changed. */
-static int save_member(struct chain *chain, struct chain_member *member)
-{
-    struct member_value *before = malloc(sizeof(*before));
-    if (before == NULL)
-        return SEALMQ_E_NOMEM;
-    *before = member->value;
-    struct undo *undo = journal_push(&chain->journal, UNDO_MEMBER);
-    undo->member.member = member;
-    undo->member.before = before;
-    return 0;
-}
-
-static int register_member(struct chain *chain, const struct request *request)
-{
-    struct chain_key *key = chain_add_key(chain, &request->register_.key);
-    if (key == NULL)
-        return SEALMQ_E_NOMEM;
-    journal_push(&chain->journal, UNDO_KEY)->key = key;
-
-    struct member_key entry = {.key = request->register_.key, .from = chain_next_height(chain) + 1};
-    struct chain_member *member = chain_find_member(chain, request->register_.id);
-    if (member == NULL) {
-        struct member_value value = {
-            .role = request->register_.role, .status = MEMBER_ACTIVE, .key_count = 1};
-        value.keys[0] = entry;
-        member = chain_add_member(chain, request->register_.id, &value);
-        if (member == NULL)
-            return SEALMQ_E_NOMEM;
-        journal_push(&chain->journal, UNDO_MEMBER)->member.member = member;
-        return 0;
-    }
-    int error = save_member(chain, member);
-    if (error != 0)
-        return error;
-    ASSERT(member->value.key_count < MEMBER_KEYS_MAX);
-    member->value.status = MEMBER_ACTIVE;
-    member->value.revoked_height = 0;
-    member->value.keys[member->value.key_count++] = entry;
-    return 0;
-}
-
-static int revoke_member(struct chain *chain, const struct request *request)
-{
-    struct chain_member *member = chain_find_member(chain, request->revoke.id);
-    ASSERT(member != NULL);
-    int error = save_member(chain, member);
-    if (error != 0)
-        return error;
-    member->value.status = MEMBER_REVOKED;
-    member->value.revoked_height = chain_next_height(chain);
-    member->value.keys[member->value.key_count - 1].until = chain_next_height(chain) + 1;
-    return 0;
-}
-
 static int apply(struct chain *chain, const struct request *request)
 {
     int error = journal_reserve(&chain->journal, RECORDS_MAX);
@@ -203,9 +149,10 @@ static int apply(struct chain *chain, const struct request *request)
     case REQUEST_DESCRIBE:
         return describe_items(chain, sender, request);
     case REQUEST_REGISTER:
-        return register_member(chain, request);
     case REQUEST_REVOKE:
-        return revoke_member(chain, request);
+    case REQUEST_ROTATE:
+    case REQUEST_CONFIGURE:
+        return govern_apply(chain, request);
     }
     return SEALMQ_E_TYPE;
 }

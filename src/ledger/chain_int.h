@@ -4,6 +4,7 @@
  *   chain_state.c    the state in memory: members, keys, senders, items
  *   chain_check.c    whether a request may be executed, and who signed it
  *   chain_execute.c  executing one request
+ *   chain_govern.c   what admins and key owners change: checking and executing that
  *   chain_journal.c  begin, undo, rollback
  *   chain_entries.c  the state as entries of the state tree
  *   chain_block.c    whole blocks
@@ -16,8 +17,9 @@
  * 2. A failing chain_execute has changed nothing. It undoes what it did from the journal.
  * 3. A failing chain_append has changed nothing. All that needs memory (execution, the new values
  *    of entries, room in the tree, the log) comes first; then nothing can fail any more.
- * 4. The state in memory is a function of the entries: two chains with the same state root decide
- *    the same about every request. */
+ * 4. The state in memory is a function of the entries and of the last JOIN_BLOCKS leaves of the
+ * log, which are always there: two chains with the same state root and log root decide the same
+ * about every request. */
 #ifndef SEALMQ_LEDGER_CHAIN_INT_H
 #define SEALMQ_LEDGER_CHAIN_INT_H
 
@@ -32,15 +34,32 @@
 struct chain_member {
     char id[ID_MAX + 1];
     struct member_value value;
-    bool is_touched;         /* see chain_entries.c */
-    uint64_t changed_height; /* the last block that changed it */
+    bool is_touched;          /* see chain_entries.c */
+    uint64_t changed_height;  /* the last block that changed it */
+    uint64_t changing_height; /* the last in which it was changed, perhaps only tentatively */
     UT_hash_handle hh;
 };
 
-/* Who has or had a key: members, and those the genesis names. A key never changes hands. */
+/* Who has or had a key, and for what. A key never changes hands. */
 struct chain_key {
     struct public_key key;
+    uint8_t use;         /* enum key_use, or KEY_OF_MEMBER: then its member's entry has it */
+    char id[ID_MAX + 1]; /* of its owner */
     UT_hash_handle hh;
+};
+#define KEY_OF_MEMBER 1
+
+/* What governs the network, and may be changed by its requests. */
+struct chain_rules {
+    struct validator_set validators;
+    struct hash validators_hash;
+    struct admins_value admins;
+    struct genesis_parameters parameters;
+};
+
+/* Which of it the block under way changes. */
+struct chain_changes {
+    bool validators, admins, parameters;
 };
 
 struct chain_item {
@@ -64,7 +83,17 @@ struct chain_sender {
     UT_hash_handle hh;
 };
 
-enum undo_kind { UNDO_SENDER, UNDO_WINDOW, UNDO_HISTORY, UNDO_ITEM, UNDO_MEMBER, UNDO_KEY };
+enum undo_kind {
+    UNDO_SENDER,
+    UNDO_WINDOW,
+    UNDO_HISTORY,
+    UNDO_ITEM,
+    UNDO_MEMBER,
+    UNDO_KEY,
+    UNDO_VALIDATORS, /* of `next`, as UNDO_ADMINS and UNDO_PARAMETERS: as in `rules` again */
+    UNDO_ADMINS,
+    UNDO_PARAMETERS
+};
 
 /* How to take one change back; owns what it needs for that. */
 struct undo {
@@ -88,6 +117,7 @@ struct undo {
         struct {
             struct chain_member *member;
             struct member_value *before; /* owned; NULL: it is new */
+            uint64_t changing_height;
         } member;
         struct chain_key *key; /* it is new */
     };
@@ -100,7 +130,11 @@ struct journal {
 
 struct chain {
     struct genesis genesis;
-    struct hash validators_hash;
+    struct chain_rules rules;     /* of the next block: they stand under the state root */
+    struct chain_rules next;      /* of the one after it, where `changes` says so; else stale */
+    struct chain_changes changes; /* all false between blocks */
+    uint64_t validators_height;   /* the first block that the set decides */
+    uint64_t admins_height;       /* the last block that changed admins; see chain_changed_height */
     struct block_header tip;
     struct hash tip_hash;
     struct merkle_log log;
@@ -112,6 +146,12 @@ struct chain {
     struct journal journal;
 };
 
+/* Where the leaves begin that a log of this size must have: whoever joins names one of them. */
+static inline uint64_t chain_join_base(uint64_t size)
+{
+    return size < JOIN_BLOCKS ? 0 : size - JOIN_BLOCKS;
+}
+
 /* The height of the block in which requests are being executed. */
 static inline uint64_t chain_next_height(const struct chain *chain)
 {
@@ -122,8 +162,6 @@ static inline uint64_t chain_next_height(const struct chain *chain)
 
 /* A chain with nothing in its state, and no tip. SEALMQ_E_NOMEM, SEALMQ_E_ARG as chain_new. */
 SEALMQ_MUST_CHECK int chain_new_empty(const struct genesis *genesis, struct chain **out);
-/* The keys that the genesis names. */
-SEALMQ_MUST_CHECK int chain_add_genesis_keys(struct chain *chain);
 
 /* --- chain_state.c --- */
 
@@ -131,7 +169,7 @@ SEALMQ_MUST_CHECK int chain_add_genesis_keys(struct chain *chain);
 struct chain_member *chain_find_member(const struct chain *chain, struct bytes id);
 struct chain_sender *chain_find_sender(const struct chain *chain, struct bytes id);
 const struct genesis_admin *chain_find_admin(const struct chain *chain, struct bytes id);
-bool chain_key_is_known(const struct chain *chain, const struct public_key *key);
+struct chain_key *chain_find_key(const struct chain *chain, const struct public_key *key);
 const struct chain_item *sender_find_item(const struct chain_sender *sender, uint32_t num);
 const struct chain_item *sender_find_name(const struct chain_sender *sender,
                                           const struct item *item);
@@ -141,7 +179,8 @@ bool sender_number_is_used(const struct chain_sender *sender, uint64_t number);
 struct chain_member *chain_add_member(struct chain *chain, struct bytes id,
                                       const struct member_value *value);
 struct chain_sender *chain_add_sender(struct chain *chain, struct bytes id);
-struct chain_key *chain_add_key(struct chain *chain, const struct public_key *key);
+struct chain_key *chain_add_key(struct chain *chain, const struct public_key *key, uint8_t use,
+                                struct bytes id);
 struct chain_item *sender_add_item(struct chain_sender *sender, const struct item *item);
 /* And these take away what was added. */
 void chain_drop_member(struct chain *chain, struct chain_member *member);
@@ -152,6 +191,17 @@ void sender_drop_item(struct chain_sender *sender, struct chain_item *item);
 /* The key with which a member may sign requests of the block at `height`: NULL when it had none.
  * Registering and revoking take effect with the block after their own. */
 const struct public_key *member_key_at(const struct member_value *value, uint64_t height);
+
+/* --- chain_govern.c --- */
+
+/* Requests of the kinds REGISTER, REVOKE, ROTATE and CONFIGURE; who sends them is checked before.
+ */
+SEALMQ_MUST_CHECK int govern_check(const struct chain *chain, const struct request *request);
+/* What was found fine. The journal has room for GOVERN_RECORDS_MAX records. */
+#define GOVERN_RECORDS_MAX (4 + ADMINS_MAX)
+SEALMQ_MUST_CHECK int govern_apply(struct chain *chain, const struct request *request);
+/* The rules of the block after the one under way become those of the next. */
+void govern_commit(struct chain *chain, uint64_t height);
 
 /* --- chain_journal.c --- */
 

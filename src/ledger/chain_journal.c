@@ -53,6 +53,8 @@ static void undo_member(struct chain *chain, struct undo *undo)
         chain_drop_member(chain, undo->member.member);
     else
         undo->member.member->value = *undo->member.before;
+    if (undo->member.before != NULL)
+        undo->member.member->changing_height = undo->member.changing_height;
 }
 
 static void undo_one(struct chain *chain, struct undo *undo)
@@ -76,6 +78,15 @@ static void undo_one(struct chain *chain, struct undo *undo)
         break;
     case UNDO_KEY:
         chain_drop_key(chain, undo->key);
+        break;
+    case UNDO_VALIDATORS:
+        chain->changes.validators = false;
+        break;
+    case UNDO_ADMINS:
+        chain->changes.admins = false;
+        break;
+    case UNDO_PARAMETERS:
+        chain->changes.parameters = false;
         break;
     }
 }

@@ -32,8 +32,6 @@ int chain_restore_begin(const struct genesis *genesis, const struct snapshot *sn
         return SEALMQ_E_NOMEM;
     restore->snapshot = snapshot;
     int error = chain_new_empty(genesis, &restore->chain);
-    if (error == 0)
-        error = chain_add_genesis_keys(restore->chain);
     if (error != 0) {
         chain_restore_free(restore);
         return error;
@@ -52,17 +50,46 @@ void chain_restore_free(struct chain_restore *restore)
 
 /* --- one entry --- */
 
-/* The set, the admins and the parameters are those of the genesis. */
-static int take_constant(struct chain_restore *restore, struct bytes key, struct bytes value,
-                         bool *has)
+static int take_validators(struct chain_restore *restore, struct bytes value)
 {
-    struct buf want = {0};
-    int error = chain_entry_value(restore->chain, key, &want);
-    if (error == 0 && !bytes_equal(value, buf_bytes(&want)))
-        error = SEALMQ_E_CONFLICT;
-    buf_close(&want);
-    *has = true;
+    struct chain_rules *rules = &restore->chain->rules;
+    int error = validator_set_decode(value, &rules->validators);
+    if (error == 0)
+        validator_set_hash(&rules->validators, &rules->validators_hash);
+    restore->has_validators = true;
     return error;
+}
+
+static int take_admins(struct chain_restore *restore, struct bytes value)
+{
+    restore->has_admins = true;
+    return admins_value_decode(value, &restore->chain->rules.admins);
+}
+
+static int take_parameters(struct chain_restore *restore, struct bytes value)
+{
+    restore->has_parameters = true;
+    return genesis_parameters_decode(value, &restore->chain->rules.parameters);
+}
+
+/* Each key has one owner and one use. */
+static int take_owned_key(struct chain *chain, const struct public_key *key, uint8_t use,
+                          struct bytes id)
+{
+    if (chain_find_key(chain, key) != NULL)
+        return SEALMQ_E_PARSE;
+    return chain_add_key(chain, key, use, id) == NULL ? SEALMQ_E_NOMEM : 0;
+}
+
+static int take_key(struct chain *chain, struct bytes digits, struct bytes wire)
+{
+    struct public_key key;
+    enum key_use use;
+    struct bytes id;
+    if (!state_key_read_digits(digits, &key))
+        return SEALMQ_E_PARSE;
+    int error = key_value_decode(wire, &use, &id);
+    return error == 0 ? take_owned_key(chain, &key, (uint8_t)use, id) : error;
 }
 
 static int take_member(struct chain *chain, struct bytes id, struct bytes wire)
@@ -75,10 +102,10 @@ static int take_member(struct chain *chain, struct bytes id, struct bytes wire)
     int error = member_value_decode(wire, &value);
     if (error != 0)
         return error;
-    for (size_t i = 0; i < value.key_count; i++)
-        if (!chain_key_is_known(chain, &value.keys[i].key) &&
-            chain_add_key(chain, &value.keys[i].key) == NULL)
-            return SEALMQ_E_NOMEM;
+    for (size_t i = 0; i < value.key_count && error == 0; i++)
+        error = take_owned_key(chain, &value.keys[i].key, KEY_OF_MEMBER, id);
+    if (error != 0)
+        return error;
     return chain_add_member(chain, id, &value) == NULL ? SEALMQ_E_NOMEM : 0;
 }
 
@@ -177,13 +204,15 @@ static int take_entry(struct chain_restore *restore, struct bytes key, struct by
     struct chain *chain = restore->chain;
     struct bytes name;
     if (bytes_equal(key, STATE_KEY_ADMINS))
-        return take_constant(restore, key, value, &restore->has_admins);
+        return take_admins(restore, value);
     if (bytes_equal(key, STATE_KEY_PARAMETERS))
-        return take_constant(restore, key, value, &restore->has_parameters);
+        return take_parameters(restore, value);
     if (bytes_equal(key, STATE_KEY_VALIDATORS))
-        return take_constant(restore, key, value, &restore->has_validators);
+        return take_validators(restore, value);
     if (cut(key, "member/", &name))
         return take_member(chain, name, value);
+    if (cut(key, "key/", &name))
+        return take_key(chain, name, value);
     if (cut(key, "item/", &name))
         return take_item(chain, name, value);
     if (cut(key, "history/", &name))
@@ -248,6 +277,17 @@ static bool is_complete(const struct chain_restore *restore)
     return true;
 }
 
+static int begin_log(struct chain *chain, const struct snapshot *snapshot)
+{
+    int error = merkle_log_begin(&chain->log, &snapshot->edge);
+    for (size_t i = 0; i < snapshot->leaves.n / HASH_SIZE && error == 0; i++) {
+        struct hash leaf;
+        memcpy(leaf.b, snapshot->leaves.p + i * HASH_SIZE, HASH_SIZE);
+        error = merkle_log_append(&chain->log, &leaf);
+    }
+    return error;
+}
+
 int chain_restore_end(struct chain_restore *restore, const struct block_header *next,
                       struct chain **out)
 {
@@ -261,11 +301,12 @@ int chain_restore_end(struct chain_restore *restore, const struct block_header *
         return error;
     statetree_root(chain->tree, &state_root);
     if (!hash_equal(&state_root, &next->state_root) ||
-        !hash_equal(&restore->snapshot->header.next_validators, &chain->validators_hash))
+        !hash_equal(&restore->snapshot->header.next_validators, &chain->rules.validators_hash))
         return SEALMQ_E_HASH;
-    error = merkle_log_begin(&chain->log, &restore->snapshot->edge);
+    error = begin_log(chain, restore->snapshot);
     if (error != 0)
         return error;
+    chain->validators_height = restore->snapshot->header.height + 1; /* or before: not known */
     chain->tip = restore->snapshot->header;
     chain->tip_hash = restore->snapshot->header_hash;
     restore->chain = NULL;

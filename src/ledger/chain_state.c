@@ -25,17 +25,18 @@ struct chain_sender *chain_find_sender(const struct chain *chain, struct bytes i
 
 const struct genesis_admin *chain_find_admin(const struct chain *chain, struct bytes id)
 {
-    for (size_t i = 0; i < chain->genesis.admin_count; i++)
-        if (bytes_equal(bytes_str(chain->genesis.admins[i].id), id))
-            return &chain->genesis.admins[i];
+    const struct admins_value *admins = &chain->rules.admins;
+    for (size_t i = 0; i < admins->n; i++)
+        if (bytes_equal(bytes_str(admins->admins[i].id), id))
+            return &admins->admins[i];
     return NULL;
 }
 
-bool chain_key_is_known(const struct chain *chain, const struct public_key *key)
+struct chain_key *chain_find_key(const struct chain *chain, const struct public_key *key)
 {
     struct chain_key *found;
     HASH_FIND(hh, chain->keys, key->b, PUBLIC_KEY_SIZE, found);
-    return found != NULL;
+    return found;
 }
 
 bool sender_number_is_used(const struct chain_sender *sender, uint64_t number)
@@ -246,12 +247,15 @@ void chain_drop_sender(struct chain *chain, struct chain_sender *sender)
     free(sender);
 }
 
-struct chain_key *chain_add_key(struct chain *chain, const struct public_key *key)
+struct chain_key *chain_add_key(struct chain *chain, const struct public_key *key, uint8_t use,
+                                struct bytes id)
 {
     struct chain_key *new = calloc(1, sizeof(*new));
     if (new == NULL)
         return NULL;
     new->key = *key;
+    new->use = use;
+    copy_id(new->id, id);
     HASH_ADD(hh, chain->keys, key, PUBLIC_KEY_SIZE, new);
     if (new->hh.tbl == NULL) {
         free(new);

@@ -156,20 +156,6 @@ __attribute__((format(printf, 3, 4))) static int refuse(const struct refusal *re
     return error;
 }
 
-/* Empty (the network meets at a shared broker), or mqtt:// or mqtts:// and something printable. */
-static bool url_is_valid(const char *url)
-{
-    struct bytes b = bytes_str(url);
-    if (b.n == 0)
-        return true;
-    for (size_t i = 0; i < b.n; i++)
-        if (b.p[i] <= ' ' || b.p[i] > '~' || b.p[i] == '"' || b.p[i] == '\\')
-            return false;
-    struct bytes plain = BYTES_LIT("mqtt://"), tls = BYTES_LIT("mqtts://");
-    return (bytes_starts_with(b, plain) && b.n > plain.n) ||
-           (bytes_starts_with(b, tls) && b.n > tls.n);
-}
-
 static int compare_validators(const void *a, const void *b)
 {
     return strcmp(((const struct validator *)a)->id, ((const struct validator *)b)->id);
@@ -189,7 +175,7 @@ static int check_validators(const struct validator_set *set, const struct refusa
             return refuse(refusal, SEALMQ_E_PARSE, "validators: \"%s\" is no id of a node", v->id);
         if (i > 0 && strcmp(set->v[i - 1].id, v->id) == 0)
             return refuse(refusal, SEALMQ_E_EXISTS, "validators: \"%s\" is there twice", v->id);
-        if (!url_is_valid(v->url))
+        if (!validator_url_is_valid(bytes_str(v->url)))
             return refuse(refusal, SEALMQ_E_PARSE, "validators: url of \"%s\" is not mqtt://...",
                           v->id);
     }

@@ -55,6 +55,15 @@ void validator_set_encode(const struct validator_set *set, struct buf *out);
 void genesis_admins_encode(const struct genesis *genesis, struct buf *out);
 void genesis_parameters_encode(const struct genesis_parameters *parameters, struct buf *out);
 
+/* The canonical forms read again, with all that makes them valid: order, ids, keys (but not that
+ * each occurs once), URLs, limits. SEALMQ_E_PARSE, _SHORT, _LIMIT. */
+SEALMQ_MUST_CHECK int validator_set_decode(struct bytes wire, struct validator_set *out);
+SEALMQ_MUST_CHECK int genesis_parameters_decode(struct bytes wire, struct genesis_parameters *out);
+
+/* Empty (the network meets at a shared broker), or mqtt:// or mqtts:// and something printable. */
+bool validator_url_is_valid(struct bytes url);
+bool genesis_parameters_are_valid(const struct genesis_parameters *parameters);
+
 /* Reads the JSON form and seals it. SEALMQ_E_PARSE, _LIMIT, _EXISTS (an id or key twice), _NOMEM;
  * `why` gets words that name the member. Members that are not known are refused: a misspelt one
  * must not change what a network is. */
@@ -68,6 +77,7 @@ SEALMQ_MUST_CHECK int genesis_format(const struct genesis *genesis, struct buf *
 
 /* SHA-256("sealmq/validators/1" || 0x00 || validators). */
 void validator_set_hash(const struct validator_set *set, struct hash *out);
+bool validators_equal(const struct validator *a, const struct validator *b);
 /* Index, or -1. */
 int validator_set_find(const struct validator_set *set, struct bytes id);
 

@@ -68,11 +68,12 @@ void mempool_update_oldest(struct mempool *pool)
 
 /* --- pruning --- */
 
-/* A member that got another key signs anew: what the old key signed is void. */
+/* A member that got another key signs anew: what the old key signed is void. So is what admins
+ * signed before others took their place. */
 static bool key_is_void(const struct pool_sender *sender, const struct chain *chain)
 {
     if (!sender->is_member)
-        return false;
+        return chain_admins_height(chain) > sender->seen_height;
     struct member member;
     int error = chain_member(chain, bytes_str(sender->id), &member);
     return error != 0 || memcmp(member.key.b, sender->key.b, PUBLIC_KEY_SIZE) != 0;

@@ -50,6 +50,8 @@ SEALMQ_MUST_CHECK int merkle_log_append(struct merkle_log *log, const struct has
 void merkle_log_close(struct merkle_log *log);
 /* The base becomes `base` (log->base <= base <= log->size): what only older leaves need goes. */
 void merkle_log_forget(struct merkle_log *log, uint64_t base);
+/* The leaf hash at `index` (log->base <= index < log->size). */
+void merkle_log_leaf(const struct merkle_log *log, uint64_t index, struct hash *out);
 /* The edge when the log had `size` leaves (log->base <= size <= log->size). */
 void merkle_log_edge(const struct merkle_log *log, uint64_t size, struct merkle_edge *out);
 /* The root when the log had `size` leaves (log->base <= size <= log->size). */

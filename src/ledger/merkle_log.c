@@ -77,6 +77,12 @@ int merkle_log_append(struct merkle_log *log, const struct hash *leaf)
     return 0;
 }
 
+void merkle_log_leaf(const struct merkle_log *log, uint64_t index, struct hash *out)
+{
+    ASSERT(index >= log->base && index < log->size);
+    *out = log->levels[0][index - log->first[0]];
+}
+
 void merkle_log_close(struct merkle_log *log)
 {
     for (size_t level = 0; level < LEVELS; level++)

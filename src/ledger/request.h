@@ -15,26 +15,66 @@
  *     A request may have no records.
  *   DESCRIBE  u16 items || items * (u32 num || str8 device || str8 service || str8 name ||
  *             u8 datatype || str8 unit)
- *   REGISTER  str8 id || u8 role || 32 bytes public key
+ *   REGISTER  str8 id || u8 role || 32 bytes public key            (role gateway)
+ *             the same || log key || cosigner key || str8 url || u64 height || log leaf || 64 bytes
+ *                                                                 (role validator)
  *   REVOKE    str8 id || str8 reason
+ *   ROTATE    str8 id || u8 role || 32 bytes public key || 64 bytes            (role gateway)
+ *             str8 id || u8 role || 32 bytes public key || log key || cosigner key || str8 url ||
+ *             64 bytes                                                         (role validator)
+ *   CONFIGURE u8 what || parameters or admins, as in the canonical genesis
  * Items are in ascending order of num, and no two have device, service and name the same.
- * A sender of DATA and DESCRIBE is a gateway and signs alone. REGISTER and REVOKE are sent by an
- * admin ("admin/<name>"), and need as many admins' signatures as the genesis demands, the sender's
- * among them, in ascending order of the signers' ids. Numbers are 1 to SEQUENCE_MAX. */
+ * A sender of DATA and DESCRIBE is a member and signs alone, as is one that rotates its own key.
+ * REGISTER, REVOKE, CONFIGURE, and ROTATE of somebody else's key, are sent by an admin
+ * ("admin/<name>"), and need as many admins' signatures as the state demands, the sender's among
+ * them, in ascending order of the signers' ids. Numbers are 1 to SEQUENCE_MAX.
+ *
+ * The 64 bytes that end a REGISTER of a validator and a ROTATE are the *proof*: the signature of
+ * the new key, with JOIN_LABEL or ROTATE_LABEL and the genesis hash, over all of the body before
+ * it. So nobody registers a key that nobody holds; and a joiner has seen the header whose leaf in
+ * the log it names. */
 #ifndef SEALMQ_LEDGER_REQUEST_H
 #define SEALMQ_LEDGER_REQUEST_H
 
 #include "base/limits.h"
 #include "crypto/sign.h"
+#include "ledger/genesis.h"
 #include "ledger/record.h"
 #include "ledger/row.h"
 
 #define REQUEST_LABEL "sealmq/request/1"
+#define JOIN_LABEL    "sealmq/join/1"
+#define ROTATE_LABEL  "sealmq/rotate/1"
 
-enum request_kind { REQUEST_DATA = 1, REQUEST_DESCRIBE, REQUEST_REGISTER, REQUEST_REVOKE };
+enum request_kind {
+    REQUEST_DATA = 1,
+    REQUEST_DESCRIBE,
+    REQUEST_REGISTER,
+    REQUEST_REVOKE,
+    REQUEST_ROTATE,
+    REQUEST_CONFIGURE
+};
 const char *request_kind_name(enum request_kind kind); /* "data", ... */
 
 enum member_role { MEMBER_GATEWAY = 1, MEMBER_VALIDATOR = 2 };
+
+enum configure_what { CONFIGURE_PARAMETERS = 1, CONFIGURE_ADMINS = 2 };
+
+/* A member's new key, as REGISTER and ROTATE name it. */
+struct member_claim {
+    struct bytes id;
+    enum member_role role;
+    struct public_key key;
+    /* of a validator only: */
+    struct public_key log_key, cosigner_key;
+    struct bytes url;
+    /* of a validator that is registered: a header that it has seen */
+    uint64_t height;
+    struct hash leaf; /* of that header in the log */
+    /* of ROTATE, and of a validator that is registered: */
+    struct bytes proven; /* what the proof signs */
+    struct signature proof;
+};
 
 enum leaf_status { LEAF_ACKNOWLEDGED = 1, LEAF_DROPPED, LEAF_PENDING };
 
@@ -75,14 +115,14 @@ struct request {
             uint16_t item_count;
             struct bytes items;
         } describe;
-        struct {
-            struct bytes id;
-            enum member_role role;
-            struct public_key key;
-        } register_;
+        struct member_claim register_, rotate;
         struct {
             struct bytes id, reason;
         } revoke;
+        struct {
+            enum configure_what what;
+            struct bytes value; /* canonical: genesis_parameters_decode, admins_value_decode */
+        } configure;
     };
 };
 
@@ -109,9 +149,17 @@ void interval_leaf_encode(const struct interval_leaf *leaf, struct buf *out);
 /* The node is borrowed. Syntax alone; a bad one marks the reader. */
 void interval_leaf_read(struct reader *r, struct interval_leaf *out);
 
+/* Whether the sender is a member that signs alone, and not an admin with others. */
+bool request_is_by_member(const struct request *request);
+
 /* Checks one signature of the request. */
 SEALMQ_MUST_CHECK int request_verify(const struct request *request, const struct public_key *key,
                                      const struct hash *genesis, const struct signature *signature);
+
+/* Whether the new key's own signature is in the request, where its kind demands one: 0 or
+ * SEALMQ_E_SIGNATURE. */
+SEALMQ_MUST_CHECK int request_verify_proof(const struct request *request,
+                                           const struct hash *genesis);
 
 /* Making requests. The results are whole wire forms with one signature, appended to `out`; what
  * would not decode is refused with the error that decoding it gives, and `out` left as it was.
@@ -138,6 +186,30 @@ SEALMQ_MUST_CHECK int request_make_register(struct bytes sender, uint64_t number
 SEALMQ_MUST_CHECK int request_make_revoke(struct bytes sender, uint64_t number, struct bytes id,
                                           struct bytes reason, const struct sign_key *key,
                                           const struct hash *genesis, struct buf *out);
+/* What a node says that is to become a validator: the body of its REGISTER, appended. `validator`
+ * has its id, keys and URL; `key` is its own; `leaf` is that of the header at `height` in the log.
+ */
+SEALMQ_MUST_CHECK int request_make_join(const struct validator *validator, uint64_t height,
+                                        const struct hash *leaf, const struct sign_key *key,
+                                        const struct hash *genesis, struct buf *out);
+/* Reads such a body again, and checks its proof. It borrows from `join`. */
+SEALMQ_MUST_CHECK int request_read_join(struct bytes join, const struct hash *genesis,
+                                        struct member_claim *out);
+/* REGISTER of a validator with the body that it made itself. */
+SEALMQ_MUST_CHECK int request_make_register_validator(struct bytes sender, uint64_t number,
+                                                      struct bytes join, const struct sign_key *key,
+                                                      const struct hash *genesis, struct buf *out);
+/* A new key for a member: `validator` NULL for a gateway, whose id is then `id`; otherwise it has
+ * the id, the new keys derived from `new_key`, and the URL. */
+SEALMQ_MUST_CHECK int request_make_rotate(struct bytes sender, uint64_t number, struct bytes id,
+                                          const struct validator *validator,
+                                          const struct sign_key *new_key,
+                                          const struct sign_key *key, const struct hash *genesis,
+                                          struct buf *out);
+SEALMQ_MUST_CHECK int request_make_configure(struct bytes sender, uint64_t number,
+                                             enum configure_what what, struct bytes value,
+                                             const struct sign_key *key, const struct hash *genesis,
+                                             struct buf *out);
 /* Appends to `out` an existing wire form with one more admin's signature. SEALMQ_E_EXISTS when the
  * signer has signed it already. */
 SEALMQ_MUST_CHECK int request_cosign(struct bytes wire, struct bytes signer,

@@ -8,10 +8,9 @@
 #include "base/assert.h"
 #include "base/id.h"
 #include "ledger/merkle.h"
+#include "ledger/request_int.h"
 
 #include <stdlib.h>
-
-#define REQUEST_VERSION 1
 
 const char *request_kind_name(enum request_kind kind)
 {
@@ -24,11 +23,22 @@ const char *request_kind_name(enum request_kind kind)
         return "register";
     case REQUEST_REVOKE:
         return "revoke";
+    case REQUEST_ROTATE:
+        return "rotate";
+    case REQUEST_CONFIGURE:
+        return "configure";
     }
     return "?";
 }
 
-static void read_id(struct reader *r, struct bytes *out)
+bool request_is_by_member(const struct request *request)
+{
+    return request->kind == REQUEST_DATA || request->kind == REQUEST_DESCRIBE ||
+           (request->kind == REQUEST_ROTATE &&
+            !bytes_starts_with(request->sender, BYTES_LIT("admin/")));
+}
+
+void request_read_id(struct reader *r, struct bytes *out)
 {
     *out = reader_str8(r);
     if (r->failed == 0 && !id_is_valid(*out))
@@ -49,7 +59,7 @@ static uint64_t read_sequence(struct reader *r)
 
 static void read_signature(struct reader *r, struct bytes *signer, struct signature *out)
 {
-    read_id(r, signer);
+    request_read_id(r, signer);
     reader_copy(r, out->b, SIGNATURE_SIZE);
 }
 
@@ -84,8 +94,7 @@ static void read_signatures(struct reader *r, struct request *out)
     }
     if (r->failed != 0)
         return;
-    bool alone = out->kind == REQUEST_DATA || out->kind == REQUEST_DESCRIBE;
-    if (alone && out->signature_count != 1)
+    if (request_is_by_member(out) && out->signature_count != 1)
         reader_fail(r, SEALMQ_E_COUNT);
     else if (!sender_signed)
         reader_fail(r, SEALMQ_E_COUNT);
@@ -297,36 +306,6 @@ static void read_describe_body(struct reader *r, struct request *out)
     out->describe.items = bytes_of(start, (size_t)(r->p - start));
 }
 
-/* --- register, revoke --- */
-
-/* Admins are named by the genesis alone, so no member can have such an id. */
-static void read_member_id(struct reader *r, struct bytes *out)
-{
-    read_id(r, out);
-    if (r->failed == 0 && bytes_starts_with(*out, BYTES_LIT("admin/")))
-        reader_fail(r, SEALMQ_E_PARSE);
-}
-
-static void read_register_body(struct reader *r, struct request *out)
-{
-    read_member_id(r, &out->register_.id);
-    uint8_t role = reader_u8(r);
-    reader_copy(r, out->register_.key.b, PUBLIC_KEY_SIZE);
-    out->register_.role = (enum member_role)role;
-    if (r->failed == 0 && role != MEMBER_GATEWAY && role != MEMBER_VALIDATOR)
-        reader_fail(r, SEALMQ_E_TYPE);
-}
-
-static void read_revoke_body(struct reader *r, struct request *out)
-{
-    read_member_id(r, &out->revoke.id);
-    struct bytes reason = reader_str8(r);
-    out->revoke.reason = reason;
-    if (r->failed == 0 &&
-        (!utf8_is_valid(reason) || (reason.n != 0 && memchr(reason.p, 0, reason.n) != NULL)))
-        reader_fail(r, SEALMQ_E_PARSE);
-}
-
 /* --- the whole --- */
 
 static int decode_head(struct bytes head, struct request *out)
@@ -337,7 +316,7 @@ static int decode_head(struct bytes head, struct request *out)
         return SEALMQ_E_VERSION;
     uint8_t kind = reader_u8(&r);
     out->kind = (enum request_kind)kind;
-    read_id(&r, &out->sender);
+    request_read_id(&r, &out->sender);
     out->number = read_sequence(&r);
     if (r.failed != 0)
         return r.failed;
@@ -349,10 +328,10 @@ static int decode_head(struct bytes head, struct request *out)
         read_describe_body(&r, out);
         break;
     case REQUEST_REGISTER:
-        read_register_body(&r, out);
-        break;
     case REQUEST_REVOKE:
-        read_revoke_body(&r, out);
+    case REQUEST_ROTATE:
+    case REQUEST_CONFIGURE:
+        request_read_governing_body(&r, out);
         break;
     default:
         return SEALMQ_E_TYPE;

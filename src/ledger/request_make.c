@@ -3,13 +3,12 @@
 #include "ledger/request.h"
 
 #include "ledger/merkle.h"
+#include "ledger/request_int.h"
 
 #include <stdlib.h>
 
-#define REQUEST_VERSION 1
-
-static void begin_head(struct buf *head, enum request_kind kind, struct bytes sender,
-                       uint64_t number)
+void request_begin_head(struct buf *head, enum request_kind kind, struct bytes sender,
+                        uint64_t number)
 {
     buf_append_u8(head, REQUEST_VERSION);
     buf_append_u8(head, (uint8_t)kind);
@@ -18,8 +17,8 @@ static void begin_head(struct buf *head, enum request_kind kind, struct bytes se
 }
 
 /* Appends head, one signature and what travels beside; frees both buffers. */
-static int finish(struct buf *head, struct buf *beside, struct bytes sender,
-                  const struct sign_key *key, const struct hash *genesis, struct buf *out)
+int request_finish(struct buf *head, struct buf *beside, struct bytes sender,
+                   const struct sign_key *key, const struct hash *genesis, struct buf *out)
 {
     int error = buf_status(head);
     if (error == 0)
@@ -83,7 +82,7 @@ int request_make_data(const struct request_data *data, const struct sign_key *ke
     buf_close(&text);
 
     struct buf head = {0};
-    begin_head(&head, REQUEST_DATA, data->sender, data->number);
+    request_begin_head(&head, REQUEST_DATA, data->sender, data->number);
     buf_append_u32(&head, (uint32_t)data->record_count);
     merkle_edge_root(&records, &hash);
     buf_append(&head, hash.b, HASH_SIZE);
@@ -92,7 +91,7 @@ int request_make_data(const struct request_data *data, const struct sign_key *ke
     buf_append_u32(&head, (uint32_t)data->leaf_count);
     merkle_edge_root(&leaves, &hash);
     buf_append(&head, hash.b, HASH_SIZE);
-    return finish(&head, &beside, data->sender, key, genesis, out);
+    return request_finish(&head, &beside, data->sender, key, genesis, out);
 }
 
 static int compare_items(const void *a, const void *b)
@@ -114,7 +113,7 @@ int request_make_describe(struct bytes sender, uint64_t number, const struct ite
     qsort(sorted, item_count, sizeof(sorted[0]), compare_items);
 
     struct buf head = {0}, beside = {0};
-    begin_head(&head, REQUEST_DESCRIBE, sender, number);
+    request_begin_head(&head, REQUEST_DESCRIBE, sender, number);
     buf_append_u16(&head, (uint16_t)item_count);
     for (size_t i = 0; i < item_count; i++) {
         buf_append_u32(&head, sorted[i]->num);
@@ -124,29 +123,7 @@ int request_make_describe(struct bytes sender, uint64_t number, const struct ite
         buf_append_u8(&head, (uint8_t)sorted[i]->type);
         buf_append_str8(&head, sorted[i]->unit);
     }
-    return finish(&head, &beside, sender, key, genesis, out);
-}
-
-int request_make_register(struct bytes sender, uint64_t number, struct bytes id,
-                          enum member_role role, const struct public_key *key_of,
-                          const struct sign_key *key, const struct hash *genesis, struct buf *out)
-{
-    struct buf head = {0}, beside = {0};
-    begin_head(&head, REQUEST_REGISTER, sender, number);
-    buf_append_str8(&head, id);
-    buf_append_u8(&head, (uint8_t)role);
-    buf_append(&head, key_of->b, PUBLIC_KEY_SIZE);
-    return finish(&head, &beside, sender, key, genesis, out);
-}
-
-int request_make_revoke(struct bytes sender, uint64_t number, struct bytes id, struct bytes reason,
-                        const struct sign_key *key, const struct hash *genesis, struct buf *out)
-{
-    struct buf head = {0}, beside = {0};
-    begin_head(&head, REQUEST_REVOKE, sender, number);
-    buf_append_str8(&head, id);
-    buf_append_str8(&head, reason);
-    return finish(&head, &beside, sender, key, genesis, out);
+    return request_finish(&head, &beside, sender, key, genesis, out);
 }
 
 int request_cosign(struct bytes wire, struct bytes signer, const struct sign_key *key,
@@ -156,7 +133,7 @@ int request_cosign(struct bytes wire, struct bytes signer, const struct sign_key
     int error = request_decode(wire, &request);
     if (error != 0)
         return error;
-    if (request.kind != REQUEST_REGISTER && request.kind != REQUEST_REVOKE)
+    if (request_is_by_member(&request))
         return SEALMQ_E_TYPE;
 
     struct bytes list = request.signatures;

@@ -39,7 +39,9 @@ int snapshot_decode(struct bytes manifest, struct snapshot *out)
     if (error != 0)
         return error;
     header_hash(out->header_wire, &out->header_hash);
-    read_edge(&r, out->header.height + 1, &out->edge);
+    uint64_t base = chain_join_base(out->header.height + 1);
+    read_edge(&r, base, &out->edge);
+    out->leaves = reader_bytes(&r, (size_t)(out->header.height + 1 - base) * HASH_SIZE);
     out->entries = reader_u64(&r);
     out->chunk_count = reader_u32(&r);
     if (out->chunk_count > SNAPSHOT_CHUNKS_MAX)
@@ -60,7 +62,13 @@ int snapshot_check_chunk(const struct snapshot *snapshot, uint32_t at, struct by
 int snapshot_check_next(const struct snapshot *snapshot, const struct block_header *next)
 {
     struct hash log_root;
-    merkle_edge_root(&snapshot->edge, &log_root);
+    struct merkle_edge edge = snapshot->edge;
+    for (size_t i = 0; i < snapshot->leaves.n / HASH_SIZE; i++) {
+        struct hash leaf;
+        memcpy(leaf.b, snapshot->leaves.p + i * HASH_SIZE, HASH_SIZE);
+        merkle_edge_append(&edge, &leaf);
+    }
+    merkle_edge_root(&edge, &log_root);
     return next->height == snapshot->header.height + 1 &&
                    hash_equal(&next->parent, &snapshot->header_hash) &&
                    hash_equal(&next->log_root, &log_root)
@@ -120,12 +128,17 @@ static int write_manifest(const struct making *making, struct buf *out)
     struct merkle_edge edge;
     size_t start = out->n;
     header_encode(&chain->tip, &header);
-    merkle_log_edge(&chain->log, chain->log.size, &edge);
+    merkle_log_edge(&chain->log, chain_join_base(chain->log.size), &edge);
     buf_append(out, label, sizeof(label));
     buf_append_bytes(out, hash_bytes(&chain->genesis.hash));
     buf_append_str16(out, buf_bytes(&header));
     for (unsigned i = 0; i < edge_nodes(edge.size); i++)
         buf_append_bytes(out, hash_bytes(&edge.nodes[i]));
+    for (uint64_t at = edge.size; at < chain->log.size; at++) {
+        struct hash leaf;
+        merkle_log_leaf(&chain->log, at, &leaf);
+        buf_append_bytes(out, hash_bytes(&leaf));
+    }
     buf_append_u64(out, making->entries);
     buf_append_u32(out, making->chunks);
     buf_append_bytes(out, buf_bytes(&making->hashes));

@@ -1,10 +1,11 @@
 /* State snapshots (docs/spec/snapshot.md): the state after a block as bytes, from which a chain
  * goes on without the blocks before. Every node makes the same bytes of the same height.
  *
- *   manifest = "sealmq/snapshot/1" || 0x00 || genesis hash || str16 header ||
- *              edge of the log of headers up to and with this one: popcount(height + 1) * 32 bytes
- * || u64 entries || u32 chunks || chunks * (32 bytes SHA-256 of the chunk) chunk    = n * (str16
- * key || str32 value)
+ *   manifest = "sealmq/snapshot/1" || 0x00 || genesis hash || str16 header || edge || leaves ||
+ *              u64 entries || u32 chunks || chunks * (32 bytes SHA-256 of the chunk)
+ *   edge     = that of the log of headers before the last JOIN_BLOCKS: popcount(base) * 32 bytes
+ *   leaves   = of those last ones, this header's included: (height + 1 - base) * 32 bytes
+ *   chunk    = n * (str16 key || str32 value)
  *
  * Entries are in strictly ascending order of their keys over all chunks. A chunk is full when the
  * next entry would make it longer than SNAPSHOT_CHUNK_BYTES.
@@ -21,7 +22,7 @@
 #define SNAPSHOT_INTERVAL     4096
 #define SNAPSHOT_CHUNK_BYTES  (256 * 1024)
 #define SNAPSHOT_CHUNKS_MAX   65536
-#define SNAPSHOT_MANIFEST_MAX (4096 + HEADER_MAX + SNAPSHOT_CHUNKS_MAX * HASH_SIZE)
+#define SNAPSHOT_MANIFEST_MAX (4096 + HEADER_MAX + (SNAPSHOT_CHUNKS_MAX + JOIN_BLOCKS) * HASH_SIZE)
 
 /* A decoded manifest: borrows from its bytes. */
 struct snapshot {
@@ -29,7 +30,8 @@ struct snapshot {
     struct bytes header_wire;
     struct block_header header;
     struct hash header_hash;
-    struct merkle_edge edge; /* of header.height + 1 leaves */
+    struct merkle_edge edge; /* of the log before `leaves` */
+    struct bytes leaves;     /* hashes, one behind another: up to header.height + 1 in all */
     uint64_t entries;
     uint32_t chunk_count;
     struct bytes chunk_hashes;

@@ -16,6 +16,29 @@ void state_key_item(struct bytes gateway, uint32_t num, struct buf *out)
     buf_printf(out, "/%lu", (unsigned long)num);
 }
 
+void state_key_key(const struct public_key *key, struct buf *out)
+{
+    buf_append_cstr(out, "key/");
+    for (size_t i = 0; i < PUBLIC_KEY_SIZE; i++)
+        buf_printf(out, "%02x", key->b[i]);
+}
+
+bool state_key_read_digits(struct bytes digits, struct public_key *out)
+{
+    if (digits.n != 2 * PUBLIC_KEY_SIZE)
+        return false;
+    for (size_t i = 0; i < digits.n; i++) {
+        uint8_t c = digits.p[i];
+        uint8_t nibble = c >= '0' && c <= '9'   ? (uint8_t)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (uint8_t)(c - 'a' + 10)
+                                                : 16;
+        if (nibble == 16)
+            return false;
+        out->b[i / 2] = (uint8_t)(i % 2 == 0 ? nibble << 4 : out->b[i / 2] | nibble);
+    }
+    return true;
+}
+
 static bool role_is_known(uint8_t role)
 {
     return role == MEMBER_GATEWAY || role == MEMBER_VALIDATOR;
@@ -150,12 +173,39 @@ int admins_value_decode(struct bytes wire, struct admins_value *out)
         return error;
     if (out->threshold == 0 || out->threshold > out->n)
         return SEALMQ_E_PARSE;
+    static const struct public_key none;
     for (size_t i = 0; i < out->n; i++) {
         struct bytes id = bytes_str(out->admins[i].id);
-        if (!id_is_valid(id) || admins_value_key(out, id) != &out->admins[i].key)
+        if (!id_is_valid(id) || !bytes_starts_with(id, BYTES_LIT("admin/")) ||
+            memcmp(&out->admins[i].key, &none, sizeof(none)) == 0 ||
+            (i > 0 && bytes_compare(bytes_str(out->admins[i - 1].id), id) >= 0))
             return SEALMQ_E_PARSE;
+        for (size_t j = 0; j < i; j++)
+            if (memcmp(&out->admins[j].key, &out->admins[i].key, sizeof(none)) == 0)
+                return SEALMQ_E_EXISTS;
     }
     return 0;
+}
+
+void key_value_encode(enum key_use use, struct bytes id, struct buf *out)
+{
+    buf_append_u8(out, (uint8_t)use);
+    buf_append_str8(out, id);
+}
+
+int key_value_decode(struct bytes wire, enum key_use *use, struct bytes *id)
+{
+    struct reader r = reader_of(wire);
+    uint8_t value = reader_u8(&r);
+    *id = reader_str8(&r);
+    int error = reader_end(&r);
+    if (error != 0)
+        return error;
+    *use = (enum key_use)value;
+    if (value != KEY_OF_LOG && value != KEY_OF_COSIGNER && value != KEY_OF_ADMIN)
+        return SEALMQ_E_TYPE;
+    bool is_admin = bytes_starts_with(*id, BYTES_LIT("admin/"));
+    return id_is_valid(*id) && is_admin == (value == KEY_OF_ADMIN) ? 0 : SEALMQ_E_PARSE;
 }
 
 const struct public_key *admins_value_key(const struct admins_value *value, struct bytes id)

@@ -85,8 +85,7 @@ static int check_request(struct verification *v)
 
 static bool sender_is_admin(const struct verification *v)
 {
-    enum request_kind kind = v->proof.request.kind;
-    return kind == REQUEST_REGISTER || kind == REQUEST_REVOKE;
+    return !request_is_by_member(&v->proof.request);
 }
 
 /* Whether `key` is the state key that the request's sender or the record's item must have. */

@@ -1,6 +1,7 @@
 /* Requests from their wire form. What decodes is canonical: written again from the decoded fields
  * it is the same to the byte. */
 #include "ledger/request.h"
+#include "ledger/state_entry.h"
 
 #include "base/assert.h"
 
@@ -48,6 +49,42 @@ static void put_items(const struct request *request, struct buf *head)
     }
 }
 
+static void put_claim(const struct request *request, const struct member_claim *claim,
+                      struct buf *head)
+{
+    buf_append_str8(head, claim->id);
+    buf_append_u8(head, (uint8_t)claim->role);
+    buf_append(head, claim->key.b, PUBLIC_KEY_SIZE);
+    bool is_validator = claim->role == MEMBER_VALIDATOR;
+    if (is_validator) {
+        buf_append(head, claim->log_key.b, PUBLIC_KEY_SIZE);
+        buf_append(head, claim->cosigner_key.b, PUBLIC_KEY_SIZE);
+        buf_append_str8(head, claim->url);
+    }
+    if (is_validator && request->kind == REQUEST_REGISTER) {
+        buf_append_u64(head, claim->height);
+        buf_append(head, claim->leaf.b, HASH_SIZE);
+    }
+    if (is_validator || request->kind == REQUEST_ROTATE)
+        buf_append(head, claim->proof.b, SIGNATURE_SIZE);
+}
+
+static void put_configuration(const struct request *request, struct buf *head)
+{
+    buf_append_u8(head, (uint8_t)request->configure.what);
+    struct genesis_parameters parameters;
+    struct admins_value admins;
+    int error;
+    if (request->configure.what == CONFIGURE_PARAMETERS) {
+        error = genesis_parameters_decode(request->configure.value, &parameters);
+        genesis_parameters_encode(&parameters, head);
+    } else {
+        error = admins_value_decode(request->configure.value, &admins);
+        admins_value_encode(&admins, head);
+    }
+    ASSERT(error == 0);
+}
+
 static void put_again(const struct request *request, struct buf *out)
 {
     struct buf head = {0}, beside = {0};
@@ -63,9 +100,13 @@ static void put_again(const struct request *request, struct buf *out)
         put_items(request, &head);
         break;
     case REQUEST_REGISTER:
-        buf_append_str8(&head, request->register_.id);
-        buf_append_u8(&head, (uint8_t)request->register_.role);
-        buf_append(&head, request->register_.key.b, PUBLIC_KEY_SIZE);
+        put_claim(request, &request->register_, &head);
+        break;
+    case REQUEST_ROTATE:
+        put_claim(request, &request->rotate, &head);
+        break;
+    case REQUEST_CONFIGURE:
+        put_configuration(request, &head);
         break;
     case REQUEST_REVOKE:
         buf_append_str8(&head, request->revoke.id);

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 import c2sp_reader as c2sp
 from c2sp_reader import Refused, leaf_hash, node_hash
 
-DATA, DESCRIBE, REGISTER, REVOKE = 1, 2, 3, 4
+DATA, DESCRIBE, REGISTER, REVOKE, ROTATE, CONFIGURE = 1, 2, 3, 4, 5, 6
 ACKNOWLEDGED, DROPPED, PENDING = 1, 2, 3
 INT, DOUBLE, BOOL, STRING = 1, 2, 3, 4
 GATEWAY, VALIDATOR = 1, 2
@@ -95,6 +95,10 @@ def text(data, most):
 
 def is_id(data):
     return re.fullmatch(rb'[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}', data) is not None
+
+
+def is_url(data):
+    return re.fullmatch(rb'(mqtts?://[!#-\[\]-~]+)?', data) is not None
 
 
 def is_name(data):
@@ -180,12 +184,12 @@ class Genesis:
         self.validators_form = u(1, len(validators)) + b''.join(
             string(1, by_id(v)) + key(v['key']) + key(v['logKey']) + key(v['cosignerKey']) +
             string(1, v['url'].encode()) for v in validators)
-        self.keys_in_use = {key(v[use]) for v in validators for use in ('key', 'logKey',
-                                                                         'cosignerKey')}
+        self.other_keys = {key(v[use]): (number, by_id(v)) for v in validators
+                           for use, number in (('logKey', 2), ('cosignerKey', 3))}
         admins = sorted(value['admins']['keys'], key=by_id)
         self.threshold = value['admins']['threshold']
         self.admins = {by_id(a): key(a['key']) for a in admins}
-        self.keys_in_use |= set(self.admins.values())
+        self.other_keys.update({public: (4, name) for name, public in self.admins.items()})
         self.admins_form = u(1, self.threshold) + u(1, len(admins)) + b''.join(
             string(1, by_id(a)) + key(a['key']) for a in admins)
         self.difficulty = value['parameters']['difficulty']
@@ -201,6 +205,8 @@ class Genesis:
                    b'parameters': self.parameters_form}
         for name, key in self.validators:
             entries[b'member/' + name] = Member(VALIDATOR, ACTIVE, 0, [(key, 0, 0)]).encode()
+        for key, (use, name) in self.other_keys.items():
+            entries[b'key/' + key.hex().encode()] = u(1, use) + string(1, name)
         return entries
 
 
@@ -271,12 +277,38 @@ class Request:
             demand(is_id(signer) and all(signer > other for other in self.signatures), 'signers')
             self.signatures[signer] = cursor.take(64)
         demand(1 <= len(self.signatures) <= 16 and self.sender in self.signatures, 'signers')
-        demand(self.kind in (REGISTER, REVOKE) or len(self.signatures) == 1, 'signers')
+        demand(not self.by_member() or len(self.signatures) == 1, 'signers')
         self.leaf = wire[:cursor.at]
         self.hash = leaf_hash(self.leaf)
         if not is_leaf:
             self._read_beside(cursor)
         cursor.end()
+
+    def by_member(self):
+        return self.kind in (DATA, DESCRIBE) or (self.kind == ROTATE and
+                                                 not self.sender.startswith(b'admin/'))
+
+    def _read_claim(self, cursor):
+        start = cursor.at
+        self.id, self.role, self.key = cursor.string(1), cursor.number(1), cursor.take(32)
+        demand(self.role in (GATEWAY, VALIDATOR), 'a role')
+        self.keys, self.proof = [self.key], None
+        if self.role == VALIDATOR:
+            self.keys += [cursor.take(32), cursor.take(32)]
+            self.url = cursor.string(1)
+            demand(is_url(self.url), 'a URL')
+            if self.kind == REGISTER:
+                self.height, self.seen = cursor.number(8), cursor.take(32)
+                demand(self.height < 2 ** 63, 'a height')
+        demand(len(set(self.keys)) == len(self.keys) and bytes(32) not in self.keys, 'the keys')
+        if self.role == VALIDATOR or self.kind == ROTATE:
+            self.proven, self.proof = cursor.data[start:cursor.at], cursor.take(64)
+
+    def verify_proof(self, genesis):
+        """The new key's own signature."""
+        if self.kind in (REGISTER, ROTATE) and self.proof is not None:
+            label = 'sealmq/join/1' if self.kind == REGISTER else 'sealmq/rotate/1'
+            verify(self.key, label, genesis, self.proven, self.proof)
 
     def _read_head(self, cursor):
         demand(cursor.number(1) == 1, 'the version of a request')
@@ -294,15 +326,18 @@ class Request:
             names = {(i.device, i.service, i.name) for _, i in self.items}
             demand(1 <= len(numbers) <= 1024 and len(names) == len(numbers), 'the items')
             demand(numbers[0] >= 1 and numbers == sorted(set(numbers)), 'the items\' numbers')
-        elif self.kind == REGISTER:
-            self.id, self.role, self.key = cursor.string(1), cursor.number(1), cursor.take(32)
-            demand(self.role in (GATEWAY, VALIDATOR), 'a role')
+        elif self.kind in (REGISTER, ROTATE):
+            self._read_claim(cursor)
         elif self.kind == REVOKE:
             self.id, self.reason = cursor.string(1), cursor.string(1)
             text(self.reason, 255)
+        elif self.kind == CONFIGURE:
+            self.what, self.value = cursor.number(1), cursor.take(cursor.left())
+            demand(self.what in (1, 2), 'a configuration of what?')
+            (decode_parameters if self.what == 1 else decode_admins)(self.value)
         else:
             raise Refused(f'a request of kind {self.kind}')
-        if self.kind in (REGISTER, REVOKE):
+        if self.kind in (REGISTER, REVOKE, ROTATE):
             demand(is_id(self.id) and not self.id.startswith(b'admin/'), 'an id')
         cursor.end()
 
@@ -409,9 +444,41 @@ class Member:
 def decode_admins(data):
     cursor = Cursor(data)
     threshold = cursor.number(1)
-    admins = {cursor.string(1): cursor.take(32) for _ in range(cursor.number(1))}
+    listed = [(cursor.string(1), cursor.take(32)) for _ in range(cursor.number(1))]
     cursor.end()
+    admins = dict(listed)
+    demand(1 <= threshold <= len(listed) <= 16, 'the threshold')
+    demand([name for name, _ in listed] == sorted(admins) and all(
+        is_id(name) and name.startswith(b'admin/') for name in admins), 'admins')
+    demand(len(set(admins.values())) == len(admins) and bytes(32) not in admins.values(),
+           'admins\' keys')
     return threshold, admins
+
+
+def decode_parameters(data):
+    cursor = Cursor(data)
+    difficulty, interval = cursor.number(1), cursor.number(4)
+    cursor.end()
+    demand(difficulty <= 48 and 1 <= interval <= 24 * 60 * 60 * 1000, 'parameters')
+    return difficulty
+
+
+def decode_validators(data):
+    """{id: (key, log key, cosigner key, url)}, in order."""
+    cursor = Cursor(data)
+    made = {}
+    for _ in range(cursor.number(1)):
+        name = cursor.string(1)
+        demand(all(name > other for other in made), 'the order of validators')
+        made[name] = (cursor.take(32), cursor.take(32), cursor.take(32), cursor.string(1))
+    cursor.end()
+    return made
+
+
+def encode_validators(validators):
+    return u(1, len(validators)) + b''.join(
+        string(1, name) + b''.join(validators[name][:3]) + string(1, validators[name][3])
+        for name in sorted(validators))
 
 
 def check_admins_signed(request, threshold, admins, genesis):
@@ -422,8 +489,38 @@ def check_admins_signed(request, threshold, admins, genesis):
 
 
 class State:
+    """`before` is what holds for the block under way, `entries` what its requests have made of it."""
+
     def __init__(self, genesis):
         self.genesis, self.entries = genesis, genesis.state()
+        self.begin([])
+
+    def begin(self, log_leaves):
+        self.before, self.log_leaves, self.changed = dict(self.entries), log_leaves, set()
+
+    def _change(self, what):
+        demand(what not in self.changed, f'{what!r} changes twice in a block')
+        self.changed.add(what)
+
+    def _new_key(self, key, use, name):
+        """A key that nobody ever had; those of members are in their entries."""
+        demand(key not in self._all_keys(), 'a key that somebody had')
+        if use is not None:
+            self.entries[b'key/' + key.hex().encode()] = u(1, use) + string(1, name)
+
+    def _new_keys(self, request):
+        for key, use in zip(request.keys, (None, 2, 3)):
+            self._new_key(key, use, request.id)
+
+    def _change_set(self, name, validator=None):
+        self._change(b'validators')
+        validators = decode_validators(self.before[b'validators'])
+        removed = validators.pop(name, None)
+        demand(validator is not None or (removed and len(validators) >= 4), 'too few validators')
+        if validator is not None:
+            validators[name] = validator
+        demand(len(validators) <= 128, 'too many validators')
+        self.entries[b'validators'] = encode_validators(validators)
 
     def root(self):
         return state_root(self.entries)
@@ -433,8 +530,10 @@ class State:
         return Member.decode(self.entries[b'member/' + name])
 
     def _all_keys(self):
-        keys = set(self.genesis.keys_in_use)
+        keys = set()
         for name, value in self.entries.items():
+            if name.startswith(b'key/'):
+                keys.add(bytes.fromhex(name[4:].decode()))
             if name.startswith(b'member/'):
                 keys |= {key for key, _, _ in Member.decode(value).keys}
         return keys
@@ -443,15 +542,16 @@ class State:
         self._check_signatures(request, height)
         self._use_number(request)
         act = {DATA: self._data, DESCRIBE: self._describe, REGISTER: self._register,
-               REVOKE: self._revoke}
+               REVOKE: self._revoke, ROTATE: self._rotate, CONFIGURE: self._configure}
         act[request.kind](request, height)
 
     def _check_signatures(self, request, height):
-        if request.kind in (DATA, DESCRIBE):
+        if request.by_member():
             key = self._member(request.sender).key_at(height)
             request.verify(request.sender, key, self.genesis.hash)
         else:
-            check_admins_signed(request, *decode_admins(self.entries[b'admins']), self.genesis.hash)
+            check_admins_signed(request, *decode_admins(self.before[b'admins']), self.genesis.hash)
+        request.verify_proof(self.genesis.hash)
 
     def _use_number(self, request):
         name = b'window/' + request.sender
@@ -502,25 +602,70 @@ class State:
             self.entries[name] = item.encoded
 
     def _register(self, request, height):
-        demand(request.role == GATEWAY, 'a validator')
-        demand(request.key not in self._all_keys(), 'a key that somebody had')
-        member = Member(GATEWAY, REVOKED, 0, [])
+        if request.role == VALIDATOR:
+            demand(height - 10000 <= request.height < height, 'a header that is not recent')
+            demand(self.log_leaves[request.height] == request.seen, 'a header of another chain')
+        member = Member(request.role, REVOKED, 0, [])
         if b'member/' + request.id in self.entries:
             member = self._member(request.id)
-            demand(member.status == REVOKED and member.role == GATEWAY, 'an id that is in use')
-            demand(member.keys[-1][2] <= height, 'changed in this block')
-        member.status, member.revoked = ACTIVE, 0
-        member.keys.append((request.key, height + 1, 0))
+        if member.status == ACTIVE:
+            self._change_role(member, request)
+        else:
+            self._new_keys(request)
+            demand(len(member.keys) < 32, 'too many keys')
+            member.keys.append((request.key, height + 1, 0))
+            if request.role == VALIDATOR:
+                self._change_set(request.id, (*request.keys, request.url))
+        self._change(b'member/' + request.id)
+        member.role, member.status, member.revoked = request.role, ACTIVE, 0
         self.entries[b'member/' + request.id] = member.encode()
+
+    def _change_role(self, member, request):
+        demand(member.keys[-1][0] == request.key and member.role != request.role, 'an id in use')
+        if request.role == GATEWAY:
+            self._change_set(request.id)
+            return
+        for key, use in zip(request.keys[1:], (2, 3)):
+            name = b'key/' + key.hex().encode()
+            if self.entries.get(name) != u(1, use) + string(1, request.id):
+                self._new_key(key, use, request.id)
+        self._change_set(request.id, (*request.keys, request.url))
 
     def _revoke(self, request, height):
         member = self._member(request.id)
-        demand(member.role == GATEWAY and member.status == ACTIVE, 'not an active gateway')
+        demand(member.status == ACTIVE, 'not active')
+        self._change(b'member/' + request.id)
+        if member.role == VALIDATOR:
+            self._change_set(request.id)
         key, start, _ = member.keys[-1]
-        demand(start <= height, 'changed in this block')
         member.keys[-1] = (key, start, height + 1)
         member.status, member.revoked = REVOKED, height
         self.entries[b'member/' + request.id] = member.encode()
+
+    def _rotate(self, request, height):
+        demand(not request.by_member() or request.sender == request.id, 'somebody else\'s key')
+        member = self._member(request.id)
+        demand(member.status == ACTIVE and member.role == request.role, 'not active in that role')
+        self._change(b'member/' + request.id)
+        self._new_keys(request)
+        demand(len(member.keys) < 32, 'too many keys')
+        key, start, _ = member.keys[-1]
+        member.keys[-1] = (key, start, height + 1)
+        member.keys.append((request.key, height + 1, 0))
+        if request.role == VALIDATOR:
+            self._change_set(request.id, (*request.keys, request.url))
+        self.entries[b'member/' + request.id] = member.encode()
+
+    def _configure(self, request, _height):
+        name = b'parameters' if request.what == 1 else b'admins'
+        self._change(name)
+        demand(request.value != self.before[name], 'as it is')
+        if request.what == 2:
+            _, now = decode_admins(self.before[name])
+            for admin, key in decode_admins(request.value)[1].items():
+                if now.get(admin) != key:
+                    self._new_key(key, 4, admin)
+        self.entries[name] = request.value
 
 
 # --- the chain ---
@@ -541,22 +686,29 @@ class Chain:
     def append(self, wire, certificate=None):
         block, tip, genesis = Block(wire), self.headers[-1], self.genesis
         header = block.header
+        self.state.begin([each.leaf for each in self.headers])
+        before = self.state.before
+        validators = decode_validators(before[b'validators'])
+        validators = [(name, validators[name][0]) for name in validators]
+        validators_hash = sha256(b'sealmq/validators/1\0' + before[b'validators'])
         wanted = (genesis.network, tip.height + 1, tip.hash, self.log_root(), self.state.root(),
-                  genesis.validators_hash, genesis.validators_hash, genesis.difficulty)
+                  validators_hash, decode_parameters(before[b'parameters']))
         found = (header.network, header.height, header.parent, header.log_root, header.state_root,
-                 header.validators, header.next_validators, header.difficulty)
+                 header.validators, header.difficulty)
         demand(found == wanted, f'block {header.height} does not follow')
         demand(header.zero_bits() >= header.difficulty, 'too little work')
-        proposer = genesis.validators[header.view % len(genesis.validators)][0]
+        proposer = validators[header.view % len(validators)][0]
         demand(header.proposer == proposer, 'not that view\'s primary')
         demand(header.time_us > tip.time_us, 'not later than its parent')
         if certificate is not None:
             votes = Certificate(certificate)
             demand((votes.height, votes.header) == (header.height, header.hash), 'another block\'s')
-            votes.verify('sealmq/commit/1', genesis.validators, genesis.validators_hash,
-                         genesis.hash)
+            votes.verify('sealmq/commit/1', validators, validators_hash, genesis.hash)
         for request in block.requests:
             self.state.execute(request, header.height)
+        demand(header.next_validators ==
+               sha256(b'sealmq/validators/1\0' + self.state.entries[b'validators']),
+               'another next set of validators')
         self.headers.append(header)
         return block
 
@@ -629,7 +781,7 @@ def verify_proof(data, policy, genesis):
 
 
 def _sender_key(request):
-    return b'member/' + request.sender if request.kind in (DATA, DESCRIBE) else b'admins'
+    return b'member/' + request.sender if request.by_member() else b'admins'
 
 
 def _check_states(extra):
@@ -648,7 +800,7 @@ def _check_signer(extra, states, genesis):
     request, value = extra.request, states.get(_sender_key(extra.request))
     if value is None:
         return  # a receipt
-    if request.kind in (REGISTER, REVOKE):
+    if not request.by_member():
         check_admins_signed(request, *decode_admins(value), genesis)
         return
     member = Member.decode(value)

@@ -176,17 +176,71 @@ void add_revoke(struct batch *batch, const struct network *network, uint64_t num
     cosign_last(batch, network);
 }
 
-void make_block(const struct chain *chain, const struct batch *batch, struct buf *out)
+struct validator network_validator(const char *id, const struct sign_key *key)
+{
+    struct validator validator = {.key = key->public_key, .url = "mqtt://127.0.0.1:18900"};
+    snprintf(validator.id, sizeof(validator.id), "%s", id);
+    derived(key, LOG_KEY_PURPOSE, &validator.log_key);
+    derived(key, COSIGNER_KEY_PURPOSE, &validator.cosigner_key);
+    return validator;
+}
+
+void add_join(struct batch *batch, const struct network *network, const struct chain *chain,
+              uint64_t number, const char *id, const struct sign_key *key)
+{
+    struct validator validator = network_validator(id, key);
+    struct buf join = {0};
+    struct hash leaf;
+    merkle_log_leaf(chain_log(chain), chain_height(chain), &leaf);
+    int error = request_make_join(&validator, chain_height(chain), &leaf, key,
+                                  &network->genesis.hash, &join);
+    ASSERT(error == 0);
+    error = request_make_register_validator(BYTES_LIT("admin/a"), number, buf_bytes(&join),
+                                            &network->admins[0], &network->genesis.hash,
+                                            batch_add(batch));
+    ASSERT(error == 0);
+    buf_close(&join);
+    cosign_last(batch, network);
+}
+
+void add_demote(struct batch *batch, const struct network *network, uint64_t number, const char *id,
+                const struct sign_key *key)
+{
+    add_register(batch, network, number, id, key);
+}
+
+void add_rotate(struct batch *batch, const struct network *network, uint64_t number, const char *id,
+                enum member_role role, const struct sign_key *new_key, const struct sign_key *key)
+{
+    struct validator validator = network_validator(id, new_key);
+    int error = request_make_rotate(bytes_str(id), number, bytes_str(id),
+                                    role == MEMBER_VALIDATOR ? &validator : NULL, new_key, key,
+                                    &network->genesis.hash, batch_add(batch));
+    ASSERT(error == 0);
+}
+
+void add_configure(struct batch *batch, const struct network *network, uint64_t number,
+                   enum configure_what what, struct bytes value)
+{
+    int error =
+        request_make_configure(BYTES_LIT("admin/a"), number, what, value, &network->admins[0],
+                               &network->genesis.hash, batch_add(batch));
+    ASSERT(error == 0);
+    cosign_last(batch, network);
+}
+
+void make_block(struct chain *chain, const struct batch *batch, struct buf *out)
 {
     struct block_header header;
-    chain_next_header(chain, &header);
+    struct bytes wires[64];
+    for (size_t i = 0; i < batch->n; i++)
+        wires[i] = buf_bytes(&batch->wires[i]);
+    /* Of requests that cannot be executed, whoever takes the block says so. */
+    (void)!chain_plan_header(chain, wires, batch->n, &header);
     header.time_us = chain_tip(chain)->time_us + 1000000;
     header.view = header.height;
     const struct validator_set *set = chain_validators(chain);
     memcpy(header.proposer, set->v[header.view % set->n].id, sizeof(header.proposer));
-    struct bytes wires[64];
-    for (size_t i = 0; i < batch->n; i++)
-        wires[i] = buf_bytes(&batch->wires[i]);
     int error = block_encode(&header, wires, batch->n, out);
     ASSERT(error == 0);
 }

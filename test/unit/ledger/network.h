@@ -52,8 +52,22 @@ void add_register(struct batch *batch, const struct network *network, uint64_t n
 void add_revoke(struct batch *batch, const struct network *network, uint64_t number,
                 const char *id);
 
+/* All of one who is to be a validator, at 127.0.0.1; the other keys are derived from `key`. */
+struct validator network_validator(const char *id, const struct sign_key *key);
+/* REGISTER of a validator who has seen the tip. */
+void add_join(struct batch *batch, const struct network *network, const struct chain *chain,
+              uint64_t number, const char *id, const struct sign_key *key);
+/* REGISTER with the role of a gateway, of one who is a validator under this key. */
+void add_demote(struct batch *batch, const struct network *network, uint64_t number, const char *id,
+                const struct sign_key *key);
+/* ROTATE by its owner; `role` that of the member. */
+void add_rotate(struct batch *batch, const struct network *network, uint64_t number, const char *id,
+                enum member_role role, const struct sign_key *new_key, const struct sign_key *key);
+void add_configure(struct batch *batch, const struct network *network, uint64_t number,
+                   enum configure_what what, struct bytes value);
+
 /* The next block of the chain with the batch's requests; proposed in view `height`. */
-void make_block(const struct chain *chain, const struct batch *batch, struct buf *out);
+void make_block(struct chain *chain, const struct batch *batch, struct buf *out);
 /* Makes it, appends it, and gives chain_append's answer. Empties the batch. */
 int append_batch(struct chain *chain, struct batch *batch);
 /* A chain with GATEWAY registered at height 1. */

@@ -411,16 +411,6 @@ static void ids_and_keys_have_one_owner(void **state)
     assert_int_equal(check_register(f, a, "devices/new", &network.other), 0);
 }
 
-static void the_set_of_validators_stays_that_of_the_genesis(void **state)
-{
-    struct fixture *f = *state;
-    assert_int_equal(make_register(f, "admin/a", "broker/new", MEMBER_VALIDATOR, &network.other),
-                     0);
-    assert_int_equal(check_and_forget(f), SEALMQ_E_UNSUPPORTED);
-    add_revoke(&f->batch, &network, 9, "broker/000");
-    assert_int_equal(check_and_forget(f), SEALMQ_E_UNSUPPORTED);
-}
-
 /* --- members over time --- */
 
 static void changes_of_members_take_effect_with_the_next_block(void **state)
@@ -551,7 +541,6 @@ int main(void)
         IN_A_CHAIN(members_are_registered_by_admins_only),
         IN_A_CHAIN(as_many_admins_must_sign_as_the_genesis_says),
         IN_A_CHAIN(ids_and_keys_have_one_owner),
-        IN_A_CHAIN(the_set_of_validators_stays_that_of_the_genesis),
         IN_A_CHAIN(changes_of_members_take_effect_with_the_next_block),
         IN_A_CHAIN(a_member_changes_once_in_a_block),
         IN_A_CHAIN(a_revoked_member_comes_back_with_a_new_key_only),

@@ -23,7 +23,7 @@ static int setup(void **state)
 }
 
 /* One of each kind of change, large enough to make every array grow. */
-static void fill_batch(struct batch *batch)
+static void fill_batch(struct batch *batch, const struct chain *chain)
 {
     static struct item items[100];
     static char names[100][8];
@@ -48,14 +48,25 @@ static void fill_batch(struct batch *batch)
         add_register(batch, &network, 2 + i, id, &key);
     }
     add_revoke(batch, &network, 10, GATEWAY);
+    struct sign_key key;
+    network_key(31, 0, &key);
+    add_join(batch, &network, chain, 11, "broker/new", &key);
+    add_configure(batch, &network, 12, CONFIGURE_PARAMETERS, bytes_of("\0\0\0\1\0", 5));
+    struct admins_value admins = *chain_admins(chain);
+    network_key(31, 1, &key);
+    admins.admins[2].key = key.public_key;
+    struct buf value = {0};
+    admins_value_encode(&admins, &value);
+    add_configure(batch, &network, 13, CONFIGURE_ADMINS, buf_bytes(&value));
+    buf_close(&value);
 }
 
 static void a_block_that_memory_does_not_suffice_for_changes_nothing(void **state)
 {
     (void)state;
     struct batch batch = {0};
-    fill_batch(&batch);
     struct chain *reference = network_chain(&network);
+    fill_batch(&batch, reference);
     struct buf wire = {0};
     make_block(reference, &batch, &wire);
     struct block block;
@@ -105,8 +116,8 @@ static void a_request_that_memory_does_not_suffice_for_changes_nothing(void **st
 {
     (void)state;
     struct batch batch = {0};
-    fill_batch(&batch);
     struct chain *chain = network_chain(&network);
+    fill_batch(&batch, chain);
     for (size_t n = 1;; n++) {
         bool any_failed = false;
         chain_begin(chain);
@@ -130,7 +141,7 @@ static void a_request_that_memory_does_not_suffice_for_changes_nothing(void **st
     }
     struct chain *plain = network_chain(&network);
     assert_int_equal(append_batch(chain, &batch), 0);
-    fill_batch(&batch);
+    fill_batch(&batch, plain);
     assert_int_equal(append_batch(plain, &batch), 0);
     assert_true(hash_equal(chain_tip_hash(chain), chain_tip_hash(plain)));
     struct hash x, y;
@@ -255,8 +266,8 @@ static void a_snapshot_that_memory_does_not_suffice_for_is_made_and_taken_later(
 {
     (void)state;
     struct batch batch = {0};
-    fill_batch(&batch);
     struct chain *chain = network_chain(&network), *back;
+    fill_batch(&batch, chain);
     assert_int_equal(append_batch(chain, &batch), 0);
     struct buf manifest = {0}, chunk = {0};
     int error;

@@ -226,7 +226,7 @@ static void heads_must_be_of_a_known_form(void **state)
     assert_int_equal(decode_revoke(1, 4, "admin/a", 1, "d/x", why), 0);
     assert_int_equal(decode_revoke(2, 4, "admin/a", 1, "d/x", why), SEALMQ_E_VERSION);
     assert_int_equal(decode_revoke(1, 0, "admin/a", 1, "d/x", why), SEALMQ_E_TYPE);
-    assert_int_equal(decode_revoke(1, 5, "admin/a", 1, "d/x", why), SEALMQ_E_TYPE);
+    assert_int_equal(decode_revoke(1, 7, "admin/a", 1, "d/x", why), SEALMQ_E_TYPE);
     assert_int_equal(decode_revoke(1, 4, "admin", 1, "d/x", why), SEALMQ_E_PARSE);
     assert_int_equal(decode_revoke(1, 4, "admin/a/b", 1, "d/x", why), SEALMQ_E_PARSE);
     assert_int_equal(decode_revoke(1, 4, "admin/a", 0, "d/x", why), SEALMQ_E_PARSE);
@@ -249,7 +249,9 @@ static void members_have_a_known_role(void **state)
         buf_append_str8(&parts.head, BYTES_LIT("d/x"));
         buf_append_u8(&parts.head, (uint8_t)role);
         memset(buf_extend(&parts.head, PUBLIC_KEY_SIZE), 1, PUBLIC_KEY_SIZE);
-        assert_int_equal(parts_decode(&parts), role == 1 || role == 2 ? 0 : SEALMQ_E_TYPE);
+        assert_int_equal(parts_decode(&parts), role == MEMBER_GATEWAY     ? 0
+                                               : role == MEMBER_VALIDATOR ? SEALMQ_E_SHORT
+                                                                          : SEALMQ_E_TYPE);
     }
 }
 

@@ -92,6 +92,30 @@ static void add_items(struct batch *batch, size_t count)
     free(names);
 }
 
+/* Another set than the genesis's, of whom one has left and one has other keys, and other rules; by
+ * admin/b. */
+static void govern(struct chain *chain)
+{
+    struct batch batch = {0};
+    struct sign_key keys[3];
+    for (unsigned i = 0; i < 3; i++)
+        network_key(60, i, &keys[i]);
+    add_join(&batch, &network, chain, 20, "broker/n1", &keys[0]);
+    assert_int_equal(append_batch(chain, &batch), 0);
+    add_rotate(&batch, &network, 1, "broker/002", MEMBER_VALIDATOR, &keys[1],
+               &network.validators[2]);
+    add_configure(&batch, &network, 21, CONFIGURE_PARAMETERS, bytes_of("\0\0\0\1\0", 5));
+    assert_int_equal(append_batch(chain, &batch), 0);
+    add_revoke(&batch, &network, 22, "broker/n1");
+    struct admins_value admins = *chain_admins(chain);
+    admins.admins[2].key = keys[2].public_key;
+    struct buf value = {0};
+    admins_value_encode(&admins, &value);
+    add_configure(&batch, &network, 23, CONFIGURE_ADMINS, buf_bytes(&value));
+    assert_int_equal(append_batch(chain, &batch), 0);
+    buf_close(&value);
+}
+
 /* Everything that a state can hold: items, a history with pending numbers, a window with gaps, and
  * members that came and went. */
 static struct chain *full_chain(size_t item_count)
@@ -115,6 +139,7 @@ static struct chain *full_chain(size_t item_count)
     assert_int_equal(append_batch(chain, &batch), 0);
     add_revoke(&batch, &network, 5, "devices/n1");
     assert_int_equal(append_batch(chain, &batch), 0);
+    govern(chain);
     return chain;
 }
 
@@ -187,6 +212,28 @@ static void a_chain_goes_on_from_a_snapshot_as_if_it_had_all_blocks(void **state
     network_key(30, 9, &key);
     add_register(&batch, &network, 6, "devices/n1", &key);
     append_both(chain, back, &batch, 0);
+
+    /* Whoever has left has the keys for ever; a joiner may name a header of before. */
+    struct validator old = network_validator("broker/n1", &network.other);
+    network_key(60, 0, &key);
+    old.log_key = network_validator("broker/n1", &key).log_key;
+    for (int good = 0; good < 2; good++) {
+        struct buf join = {0};
+        struct hash leaf;
+        if (good == 1)
+            old = network_validator("broker/n1", &network.other);
+        merkle_log_leaf(chain_log(chain), 1, &leaf);
+        assert_int_equal(
+            request_make_join(&old, 1, &leaf, &network.other, &network.genesis.hash, &join), 0);
+        assert_int_equal(request_make_register_validator(BYTES_LIT("admin/a"), 24, buf_bytes(&join),
+                                                         &network.admins[0], &network.genesis.hash,
+                                                         batch_add(&batch)),
+                         0);
+        append_both(chain, back, &batch, good == 1 ? 0 : SEALMQ_E_CONFLICT);
+        buf_close(&join);
+    }
+    assert_int_equal(chain_validators(back)->n, 5);
+    assert_int_equal(chain_parameters(back)->anchor_interval_ms, 256);
     taken_close(&taken);
     chain_free(chain);
     chain_free(back);
@@ -302,6 +349,9 @@ static void a_changed_entry_is_noticed_by_the_state_root(void **state)
 }
 
 /* One entry alone, which no state has: refused as it is read. */
+#define KEY_DIGITS_LESS_ONE "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define KEY_DIGITS          "0" KEY_DIGITS_LESS_ONE
+
 static void entries_that_no_state_has_are_refused(void **state)
 {
     (void)state;
@@ -332,9 +382,16 @@ static void entries_that_no_state_has_are_refused(void **state)
         {"item/devices/iot/4294967296", {(const uint8_t *)"\1D\1s\1n\1\0", 8}, SEALMQ_E_PARSE},
         {"item/devices/1", {(const uint8_t *)"\1D\1s\1n\1\0", 8}, SEALMQ_E_PARSE},
         {"item/devices/iot/1", {(const uint8_t *)"\1D\1s\1n\7\0", 8}, SEALMQ_E_TYPE},
-        {"admins", {0}, SEALMQ_E_CONFLICT},
-        {"validators", {0}, SEALMQ_E_CONFLICT},
-        {"parameters", {0}, SEALMQ_E_CONFLICT},
+        {"admins", {0}, SEALMQ_E_SHORT},
+        {"validators", {0}, SEALMQ_E_SHORT},
+        {"validators", {(const uint8_t *)"\0", 1}, SEALMQ_E_LIMIT},
+        {"parameters", {0}, SEALMQ_E_SHORT},
+        {"parameters", {(const uint8_t *)"\0\0\0\0\0", 5}, SEALMQ_E_LIMIT},
+        {"key/", {0}, SEALMQ_E_PARSE},
+        {"key/" KEY_DIGITS, {0}, SEALMQ_E_SHORT},
+        {"key/" KEY_DIGITS, {(const uint8_t *)"\1\3d/x", 5}, SEALMQ_E_TYPE},
+        {"key/" KEY_DIGITS, {(const uint8_t *)"\4\3d/x", 5}, SEALMQ_E_PARSE},
+        {"key/A" KEY_DIGITS_LESS_ONE, {(const uint8_t *)"\2\3d/x", 5}, SEALMQ_E_PARSE},
     };
     struct chain *chain = network_chain(&network), *back;
     const struct block_header next = next_of(chain);

@@ -56,8 +56,8 @@ static void the_frozen_values_come_out(void **state)
     assert_in_range(got.n, 1, STATE_KEY_MAX);
 
     struct admins_value admins = {.threshold = 1, .n = 2};
-    strcpy(admins.admins[0].id, "admin/zoe");
-    strcpy(admins.admins[1].id, "admin/ada");
+    strcpy(admins.admins[0].id, "admin/ada");
+    strcpy(admins.admins[1].id, "admin/zoe");
     memset(admins.admins[0].key.b, 7, PUBLIC_KEY_SIZE);
     memset(admins.admins[1].key.b, 8, PUBLIC_KEY_SIZE);
     buf_reset(&got);
@@ -70,9 +70,26 @@ static void the_frozen_values_come_out(void **state)
     struct admins_value read;
     assert_int_equal(admins_value_decode(buf_bytes(&got), &read), 0);
     assert_memory_equal(&read, &admins, sizeof(read));
-    assert_memory_equal(admins_value_key(&read, BYTES_LIT("admin/ada"))->b, admins.admins[1].key.b,
+    assert_memory_equal(admins_value_key(&read, BYTES_LIT("admin/zoe"))->b, admins.admins[1].key.b,
                         PUBLIC_KEY_SIZE);
     assert_null(admins_value_key(&read, BYTES_LIT("admin/ad")));
+
+    struct public_key key;
+    memset(key.b, 10, PUBLIC_KEY_SIZE);
+    assert_int_equal(json_member_object(vectors, "key", &entry, NULL), 0);
+    buf_reset(&got);
+    state_key_key(&key, &got);
+    assert_true(bytes_equal(buf_bytes(&got), vector_text(entry, "key")));
+    buf_reset(&got);
+    key_value_encode(KEY_OF_ADMIN, BYTES_LIT("admin/ada"), &got);
+    want = vector_hex(entry, "value");
+    assert_true(bytes_equal(buf_bytes(&got), buf_bytes(&want)));
+    buf_close(&want);
+    enum key_use use;
+    struct bytes id;
+    assert_int_equal(key_value_decode(buf_bytes(&got), &use, &id), 0);
+    assert_int_equal(use, KEY_OF_ADMIN);
+    assert_true(bytes_equal(id, BYTES_LIT("admin/ada")));
     buf_close(&got);
     cJSON_Delete(vectors);
 }
@@ -209,7 +226,15 @@ static void admins_are_each_there_once(void **state)
     }
     assert_int_equal(admins_value_decode(buf_bytes(&wire), &value), SEALMQ_E_PARSE);
     wire.p[2 + 7] = 'b';
+    assert_int_equal(admins_value_decode(buf_bytes(&wire), &value), SEALMQ_E_PARSE); /* b, a */
+    wire.p[2 + 7] = 'a';
+    wire.p[2 + 8 + PUBLIC_KEY_SIZE + 7] = 'b';
+    assert_int_equal(admins_value_decode(buf_bytes(&wire), &value), SEALMQ_E_EXISTS); /* one key */
+    wire.p[2 + 8] = 2;
     assert_int_equal(admins_value_decode(buf_bytes(&wire), &value), 0);
+    wire.p[2 + 1] = 'b';
+    assert_int_equal(admins_value_decode(buf_bytes(&wire), &value), SEALMQ_E_PARSE); /* no admin */
+    wire.p[2 + 1] = 'a';
     wire.p[0] = 3; /* more signatures than admins */
     assert_int_equal(admins_value_decode(buf_bytes(&wire), &value), SEALMQ_E_PARSE);
     wire.p[0] = 0;
@@ -217,6 +242,27 @@ static void admins_are_each_there_once(void **state)
     wire.p[1] = ADMINS_MAX + 1;
     assert_int_equal(admins_value_decode(buf_bytes(&wire), &value), SEALMQ_E_LIMIT);
     buf_close(&wire);
+}
+
+static void keys_have_a_use_and_an_owner(void **state)
+{
+    (void)state;
+    for (unsigned use = 0; use < 256; use++) {
+        struct buf member = {0}, admin = {0}, nobody = {0};
+        key_value_encode((enum key_use)use, BYTES_LIT("d/x"), &member);
+        key_value_encode((enum key_use)use, BYTES_LIT("admin/x"), &admin);
+        key_value_encode((enum key_use)use, BYTES_LIT("x"), &nobody);
+        bool is_derived = use == KEY_OF_LOG || use == KEY_OF_COSIGNER;
+        enum key_use read;
+        struct bytes id;
+        assert_int_equal(key_value_decode(buf_bytes(&member), &read, &id) == 0, is_derived);
+        assert_int_equal(key_value_decode(buf_bytes(&admin), &read, &id) == 0, use == KEY_OF_ADMIN);
+        assert_int_not_equal(key_value_decode(buf_bytes(&nobody), &read, &id), 0);
+        assert_int_not_equal(key_value_decode(bytes_of(member.p, member.n - 1), &read, &id), 0);
+        buf_close(&member);
+        buf_close(&admin);
+        buf_close(&nobody);
+    }
 }
 
 int main(void)
@@ -227,6 +273,7 @@ int main(void)
         cmocka_unit_test(damaged_values_are_refused_or_other_values),
         cmocka_unit_test(inconsistent_members_are_refused),
         cmocka_unit_test(admins_are_each_there_once),
+        cmocka_unit_test(keys_have_a_use_and_an_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

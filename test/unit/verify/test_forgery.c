@@ -382,10 +382,10 @@ static void admins_must_be_enough_and_all_of_them_admins(void **state)
     w.request = cosigned;
     world_take_request(&w);
     assert_int_equal(world_verify(&w, entries), 0);
-    admins.admins[0].key = admin[2].public_key; /* not the key that signed */
+    admins.admins[0].key = w.gateway.public_key; /* not the key that signed */
     assert_int_equal(world_verify(&w, entries), SEALMQ_E_SIGNATURE);
     admins.admins[0].key = admin[0].public_key;
-    strcpy(admins.admins[0].id, "admin/x"); /* one who signed is no admin */
+    strcpy(admins.admins[0].id, "admin/00"); /* one who signed is no admin */
     assert_int_equal(world_verify(&w, entries), SEALMQ_E_UNKNOWN);
     world_close(&w);
 }
