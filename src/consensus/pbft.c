@@ -47,7 +47,7 @@ void validators_reload(struct pbft *p)
                          memcmp(p->key->public_key.b, set->v[p->self].key.b, PUBLIC_KEY_SIZE) != 0))
         p->self = -1; /* somebody else's by now, or always */
     p->votes = p->may_vote && p->self >= 0;
-    p->fetching = false;
+    fetch_reset(p);
     p->fetch_peer = 0;
 }
 
@@ -131,6 +131,7 @@ void pbft_free(struct pbft *p)
     for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++)
         proposal_release(p, held[i]);
     update_close(p);
+    fetch_close(p);
     free_peers(p);
     buf_close(&p->tip_certificate);
     buf_close(&p->prepared.certificate);
@@ -174,7 +175,7 @@ static void receive(struct pbft *p, enum pbft_message_kind kind, struct bytes by
         fetch_receive(p, bytes);
         break;
     case PBFT_MSG_BLOCKS:
-        blocks_receive(p, bytes);
+        blocks_receive(p, bytes, peer);
         break;
     default:
         update_note(p, PBFT_NOTE_REFUSED, peer, SEALMQ_E_TYPE, 0, "kind of message");

@@ -31,8 +31,17 @@
 #define VOTES_KEPT       4
 /* Sizes for which a validator's checkpoint lines are kept: blocks may be faster than lines. */
 #define CHECKPOINTS_KEPT 4
-/* Blocks asked for at once. */
+/* Blocks asked for at once; how many such ranges are on their way or wait for those before them,
+ * and how many of one peer. Once the waiting ones have so many bytes, only the next range is asked
+ * for. */
 #define FETCH_BLOCKS     64
+#define FETCH_RANGES     16
+#define FETCH_PEER       4
+#define FETCH_HELD_BYTES (16u * 1024 * 1024)
+/* Fetched blocks that one step takes at most, for its update is one write to disk. */
+#define FETCH_STEP       256
+/* Ranges before the last one that a peer is given in half a resend interval. */
+#define SERVED_BACK      4
 /* A primary that makes blocks, but leaves out a request that could be in them, is left after this
  * many view time-outs. */
 #define FAIRNESS_FACTOR  10
@@ -89,7 +98,19 @@ struct peer {
     uint64_t heard_ms;
     /* When we last did something for it that costs more than it costs to ask. */
     uint64_t healed_ms, new_view_sent_ms, served_ms, served_from, block_sent_ms, status_sent_ms;
-    uint64_t fetch_after_ms; /* did not answer a FETCH: not before then again */
+    unsigned served_back;    /* since served_ms */
+    uint64_t fetch_after_ms; /* put aside: not asked again before then */
+    uint32_t fetch_failures; /* ranges it did not give, or not right, since it last gave one */
+};
+
+/* Consecutive blocks that are asked for, or wait for those before them. */
+struct fetch_range {
+    enum { FETCH_NONE, FETCH_ASKED, FETCH_HELD } state;
+    uint64_t from, count;
+    int peer;
+    uint64_t asked_ms;
+    struct buf message; /* HELD: the BLOCKS message */
+    struct hash set;    /* HELD: of the validators by whose keys the certificates were checked */
 };
 
 struct update_chunk;
@@ -162,11 +183,9 @@ struct pbft {
     bool had_block; /* one became final since the start: last_block_ms means something */
 
     /* Catch-up (catch_up.c). */
-    bool fetching;
-    int fetch_peer;
-    uint64_t fetch_ms;
-    uint32_t fetch_failures; /* since one was answered */
-    bool behind;             /* some peer claims more than we have */
+    struct fetch_range ranges[FETCH_RANGES];
+    int fetch_peer; /* asked last */
+    bool behind;    /* some peer claims more than we have */
     uint64_t behind_since_ms;
     uint64_t noted_behind; /* height of the last PBFT_NOTE_BEHIND, 0 when caught up */
     uint64_t block_asked_ms;
@@ -367,8 +386,12 @@ void fetch_check(struct pbft *p);
 void fetch_receive(struct pbft *p, struct bytes bytes);
 void fetch_prepared_block(struct pbft *p, const struct hash *header, bool is_new_round);
 void blocks_serve(struct pbft *p, int peer, const struct pbft_stored_block *blocks, size_t n);
-void blocks_receive(struct pbft *p, struct bytes bytes);
-uint64_t fetch_deadline_ms(const struct pbft *p);
+/* `peer` is who delivered it, -1 when that is not known. */
+void blocks_receive(struct pbft *p, struct bytes bytes, int peer);
+/* Forgets what is asked for; what is held, too. */
+void fetch_reset(struct pbft *p);
+void fetch_close(struct pbft *p);
+uint64_t fetch_deadline_ms(struct pbft *p);
 
 /* timer.c */
 void timer_check(struct pbft *p);  /* before the phases: what has run out */

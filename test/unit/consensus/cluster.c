@@ -144,7 +144,7 @@ static void carry_out(struct cluster *c, size_t index, const struct pbft_update 
         buf_append_bytes(slot, u->writes[i].bytes);
     }
     for (size_t i = 0; i < u->block_count; i++) {
-        assert_true(node->height < 64);
+        assert_true(node->height < sizeof(node->stored) / sizeof(node->stored[0]));
         node->stored[node->height++] = (struct pbft_stored_block){
             copy_of(u->blocks[i].block), copy_of(u->blocks[i].certificate)};
     }
@@ -275,7 +275,9 @@ void cluster_request(struct cluster *c, struct buf *out)
     char id[32];
     struct sign_key key;
     c->requests++;
-    key_from((uint8_t)(110 + c->requests), &key);
+    uint8_t seed[SEED_SIZE] = {110};
+    memcpy(&seed[1], &c->requests, sizeof(c->requests));
+    sign_key_from_seed(seed, &key);
     snprintf(id, sizeof(id), "devices/g%llu", (unsigned long long)c->requests);
     assert_int_equal(request_make_register(BYTES_LIT("admin/root"), c->requests, bytes_str(id),
                                            MEMBER_GATEWAY, &key.public_key, &c->admin,

@@ -20,7 +20,7 @@ struct node {
     struct pbft *pbft;
     bool may_vote;
     struct buf slots[PBFT_SLOTS];
-    struct pbft_stored_block stored[64]; /* own copies */
+    struct pbft_stored_block stored[512]; /* own copies */
     size_t height;
     struct buf checkpoint;
     size_t votes_sent;

@@ -107,7 +107,8 @@ static void blocks_without_a_valid_certificate_are_refused(void **state)
     give_block(c, (struct bytes){0}, first->certificate);
     give_block(c, second->block, second->certificate);
     assert_int_equal(c->nodes[3].height, 0);
-    assert_true(c->nodes[3].noted[PBFT_NOTE_REFUSED] >= first->certificate.n);
+    /* a height far off is no next block, and not worth a note */
+    assert_true(c->nodes[3].noted[PBFT_NOTE_REFUSED] >= first->certificate.n - sizeof(uint64_t));
     /* PREPARE votes are no COMMIT votes */
     assert_int_equal(certificate_decode(first->certificate, &certificate), 0);
     struct vote tuple = {.view = certificate.view, .height = 1, .header = certificate.header};
@@ -277,6 +278,114 @@ static void a_blocks_message_keeps_to_its_size(void **state)
     cluster_free(c);
 }
 
+/* What replica 3 asked of whom, and gets: counted as it passes. */
+static struct {
+    size_t asked[NODES_MAX];
+    size_t most_at_once; /* peers asked, before one of them answered */
+    bool answered;
+} watch;
+
+static void watch_fetch(const struct sent *sent)
+{
+    if (sent->from == 3 && sent->kind == PBFT_MSG_FETCH) {
+        watch.asked[sent->to]++;
+        size_t peers = 0;
+        for (size_t i = 0; i < NODES_MAX; i++)
+            peers += watch.asked[i] != 0;
+        if (!watch.answered && peers > watch.most_at_once)
+            watch.most_at_once = peers;
+    }
+    if (sent->to == 3 && sent->kind == PBFT_MSG_BLOCKS)
+        watch.answered = true;
+}
+
+static bool all_watched(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    watch_fetch(sent);
+    return true;
+}
+
+static void ranges_are_asked_of_several_peers_at_once(void **state)
+{
+    (void)state;
+    struct cluster *c = with_one_behind(400);
+    memset(&watch, 0, sizeof(watch));
+    c->passes = all_watched;
+    cluster_run(c, 700); /* one status interval, and one round of answers */
+    cluster_assert_height(c, 400);
+    assert_true(watch.most_at_once >= 2);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(watch.asked[i] <= 4);
+    assert_int_equal(watch.asked[0] + watch.asked[1] + watch.asked[2], 7); /* none asked twice */
+    cluster_free(c);
+}
+
+static bool lies_of_1(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    watch_fetch(sent);
+    if (sent->from == 1 && sent->to == 3 && sent->kind == PBFT_MSG_BLOCKS)
+        sent->bytes.p[sent->bytes.n - 1] ^= 1; /* the last vote of the last certificate */
+    return true;
+}
+
+static void a_peer_that_lies_is_put_aside_and_its_range_asked_elsewhere(void **state)
+{
+    (void)state;
+    struct cluster *c = with_one_behind(400);
+    memset(&watch, 0, sizeof(watch));
+    c->passes = lies_of_1;
+    cluster_run(c, 1000);
+    cluster_assert_height(c, 400);
+    assert_true(c->nodes[3].noted[PBFT_NOTE_REFUSED] >= 1);
+    assert_true(watch.asked[1] >= 1 && watch.asked[1] <= 4);
+    assert_true(watch.asked[0] + watch.asked[2] >= 7);
+    cluster_free(c);
+}
+
+/* Blocks of one peer come, but the first of each list is another than was asked for. */
+static bool other_blocks_of_1(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    struct msg_blocks m;
+    struct pbft_stored_block first, second;
+    if (sent->from == 1 && sent->to == 3 && sent->kind == PBFT_MSG_BLOCKS &&
+        message_decode_blocks(buf_bytes(&sent->bytes), &m) == 0 &&
+        message_blocks_next(&m.list, &first) && message_blocks_next(&m.list, &second)) {
+        struct pbft_stored_block twisted[2] = {first, first};
+        struct buf *bytes = (struct buf *)(uintptr_t)&sent->bytes;
+        struct buf wire = {0};
+        message_encode_blocks(1, twisted, 2, &wire);
+        assert_true(wire.n <= bytes->n);
+        memcpy(sent->bytes.p, wire.p, wire.n);
+        bytes->n = wire.n;
+        buf_close(&wire);
+    }
+    return true;
+}
+
+static void blocks_that_do_not_follow_on_each_other_are_refused(void **state)
+{
+    (void)state;
+    struct cluster *c = with_one_behind(200);
+    c->passes = other_blocks_of_1;
+    cluster_run(c, 3000);
+    cluster_assert_height(c, 200);
+    cluster_free(c);
+}
+
+static void a_silent_peer_holds_nobody_up_for_long(void **state)
+{
+    (void)state;
+    struct cluster *c = with_one_behind(400);
+    memset(&watch, 0, sizeof(watch));
+    c->passes = nothing_from_1;
+    cluster_run(c, 2200); /* status, one time-out, and the rest */
+    cluster_assert_height(c, 400);
+    cluster_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +398,10 @@ int main(void)
         cmocka_unit_test(one_liar_s_height_is_not_believed),
         cmocka_unit_test(fetches_that_go_on_are_served_and_repeated_ones_are_not),
         cmocka_unit_test(a_blocks_message_keeps_to_its_size),
+        cmocka_unit_test(ranges_are_asked_of_several_peers_at_once),
+        cmocka_unit_test(a_peer_that_lies_is_put_aside_and_its_range_asked_elsewhere),
+        cmocka_unit_test(blocks_that_do_not_follow_on_each_other_are_refused),
+        cmocka_unit_test(a_silent_peer_holds_nobody_up_for_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
