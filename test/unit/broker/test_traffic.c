@@ -279,7 +279,7 @@ static void settle(struct world *w)
     }
 }
 
-static void run(uint64_t seed)
+static void run(uint64_t seed, bool is_mixed)
 {
     struct world w;
     random_state = seed;
@@ -296,8 +296,11 @@ static void run(uint64_t seed)
     }
     for (unsigned i = 0; i < PUBLISHERS; i++)
         id_on_shard(i % SHARDS, SHARDS, 100 + i, publishers[i].id);
-    for (unsigned i = 0; i < 700; i++)
+    for (unsigned i = 0; i < 700; i++) {
+        if (is_mixed && draw(5) == 0)
+            world_set_direct(&w, draw(4) != 0);
         step(&w);
+    }
     settle(&w);
     for (size_t i = 0; i < PUBLISHERS; i++)
         assert_true(publisher_is_done(&publishers[i]));
@@ -321,13 +324,21 @@ static void nothing_acknowledged_is_lost_and_nothing_comes_out_of_order(void **s
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 25; seed++)
-        run(seed);
+        run(seed, false);
+}
+
+static void the_same_holds_for_shards_that_one_thread_runs_at_times(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 25; seed++)
+        run(seed, true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_and_nothing_comes_out_of_order),
+        cmocka_unit_test(the_same_holds_for_shards_that_one_thread_runs_at_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,6 +201,20 @@ void world_turn(struct world *w)
     }
 }
 
+void world_set_direct(struct world *w, bool is_direct)
+{
+    bool holds_parcels = w->holds_parcels;
+    w->holds_parcels = false;
+    world_turn(w);
+    w->holds_parcels = holds_parcels;
+    for (unsigned i = 0; w->is_direct != is_direct && i < w->shards * w->shards; i++) {
+        struct broker *from = w->shard[i / w->shards], *to = w->shard[i % w->shards];
+        if (from != to)
+            (is_direct ? broker_direct_begin : broker_direct_end)(from, to);
+    }
+    w->is_direct = is_direct;
+}
+
 void world_advance(struct world *w, uint64_t ms)
 {
     uint64_t end = w->now_ms + ms;

@@ -28,6 +28,7 @@ struct world {
     struct broker_pools pools;
     struct broker_limits limits;
     bool holds_parcels; /* world_turn leaves them where they are */
+    bool is_direct;     /* see world_set_direct */
 
     /* What the host answers; tests set these before they connect. */
     bool defers_authentication;
@@ -70,6 +71,8 @@ void world_init(struct world *w, unsigned shards);
 /* Makes the shards; between the two, limits and answers are set. */
 void world_start(struct world *w);
 void world_close(struct world *w);
+/* Whether the shards call each other where they may. Carries the parcels first. */
+void world_set_direct(struct world *w, bool is_direct);
 /* Carries parcels and bytes until nothing moves any more. */
 void world_turn(struct world *w);
 void world_advance(struct world *w, uint64_t ms);

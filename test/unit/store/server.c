@@ -58,7 +58,7 @@ void server_start(struct server *s, const char *path, unsigned shards)
             .shard = i,
             .shards = shards,
             .retained_counter = &s->retained_counter,
-            .seed = 7 + i,
+            .seed = 7,
         };
         assert_int_equal(broker_new(&options, &s->shard[i]), 0);
         broker_set_wall_clock(s->shard[i], s->wall_ms, s->now_ms);
@@ -72,6 +72,10 @@ void server_start(struct server *s, const char *path, unsigned shards)
     };
     assert_int_equal(session_store_load(s->store, &target, &s->loaded), 0);
     server_carry_parcels(s);
+    for (unsigned i = 0; s->is_direct && i < shards * shards; i++) {
+        if (i / shards != i % shards)
+            broker_direct_begin(s->shard[i / shards], s->shard[i % shards]);
+    }
 }
 
 void server_crash(struct server *s)

@@ -28,6 +28,7 @@ struct server {
     struct session_store_loaded loaded;
     unsigned commits; /* that had anything to write */
     bool is_lazy;
+    bool is_direct;   /* the shards call each other where they may */
     bool has_service; /* that defers every message, as `ticket` */
     uint64_t ticket;
 };

@@ -249,7 +249,7 @@ static void check(void)
 
 static void run(void **state, uint64_t seed)
 {
-    struct server server = {.now_ms = 1000, .wall_ms = 1700000000000};
+    struct server server = {.now_ms = 1000, .wall_ms = 1700000000000, .is_direct = seed % 2 == 0};
     char path[512];
     snprintf(path, sizeof path, "%s/%llu.db", folder_path(state, "."), (unsigned long long)seed);
     if (getenv("SEALMQ_CRASH_SEEDS") != NULL)
