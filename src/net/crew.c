@@ -329,7 +329,8 @@ void crew_rest(struct net_worker *runner)
         drain_all(runner);
         crew_end_turn(runner);
         for (struct net_worker *w = runner; w != NULL; w = w->crew.next) {
-            if (!mailbox_rest(&w->mailbox) || (w != runner && w->crew.needs_run))
+            bool is_due = w != runner && (w->crew.needs_run || w->crew.wants_release);
+            if (!mailbox_rest(&w->mailbox) || is_due)
                 uv_async_send(&w->wake);
         }
     }
