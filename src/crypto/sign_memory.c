@@ -19,7 +19,8 @@ struct sign_memory {
     struct entry entries[];
 };
 
-static _Thread_local struct sign_memory *used;
+/* Found without a call of the dynamic linker, which pure folders do without. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct sign_memory *used;
 
 int sign_memory_new(unsigned bits, struct sign_memory **out)
 {

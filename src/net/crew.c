@@ -280,8 +280,10 @@ void crew_run(struct net_worker *worker)
 {
     crew_size_start(worker);
     while (!worker->is_finished) {
-        if (worker->crew.is_parking)
+        if (worker->crew.is_parking) {
             park(worker);
+            continue; /* it may have finished while another ran it */
+        }
         worker_rise(worker);
         uv_run(&worker->loop, UV_RUN_DEFAULT);
     }
