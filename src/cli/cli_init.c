@@ -30,6 +30,7 @@ struct plan {
     char ids[NODES_MAX][ID_MAX + 1];
     uint16_t port;
     uint32_t anchor_interval_ms;
+    uint8_t difficulty;
     struct genesis genesis;
     char why[512];
 };
@@ -55,6 +56,8 @@ static void print_help(void)
         "      --port PORT         port of the first node, the others follow (18830)\n"
         "      --admin NAME        the operator's name (ops)\n"
         "      --anchor-interval MS  longest time until a report is covered by the chain (10000)\n"
+        "      --difficulty BITS   work for each block: leading zero bits of its hash (0; none is\n"
+        "                          needed for agreement, 20 is about a second)\n"
         "      --help              this\n"
         "\n"
         "For nodes on several machines, make the network on one, with each one's address, and\n"
@@ -141,6 +144,7 @@ static int make_genesis(struct plan *plan)
     snprintf(genesis->network, sizeof genesis->network, "%s", plan->network);
     genesis->created_us = (int64_t)now.tv_sec * 1000000;
     genesis->parameters.anchor_interval_ms = plan->anchor_interval_ms;
+    genesis->parameters.difficulty = plan->difficulty;
     genesis->validators.n = plan->nodes;
     genesis->admin_count = 1;
     genesis->admin_threshold = 1;
@@ -301,6 +305,7 @@ int cli_init(int argc, char **argv)
         {"port", required_argument, NULL, 'P'},
         {"admin", required_argument, NULL, 'A'},
         {"anchor-interval", required_argument, NULL, 'a'},
+        {"difficulty", required_argument, NULL, 'D'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -355,6 +360,13 @@ int cli_init(int argc, char **argv)
                     cli_usage(ME, "--anchor-interval must be 100 to 86400000 ms, not '%s'", optarg);
             else
                 plan->anchor_interval_ms = (uint32_t)number;
+            break;
+        case 'D':
+            if (!cli_parse_number(optarg, 0, DIFFICULTY_MAX, &number))
+                status =
+                    cli_usage(ME, "--difficulty must be 0 to %d, not '%s'", DIFFICULTY_MAX, optarg);
+            else
+                plan->difficulty = (uint8_t)number;
             break;
         case 'h':
             print_help();

@@ -12,7 +12,8 @@ void pbft_timing_default(struct pbft_timing *out)
                                 .status_interval_ms = 500,
                                 .resend_interval_ms = 500,
                                 .time_ahead_ms = 60000,
-                                .batch_ms = 0};
+                                .batch_ms = 0,
+                                .nonce_tries_per_ms = 1000};
 }
 
 static void free_peers(struct pbft *p)
@@ -136,6 +137,7 @@ void pbft_free(struct pbft *p)
     buf_close(&p->tip_certificate);
     buf_close(&p->prepared.certificate);
     buf_close(&p->view_change);
+    work_drop(p);
     buf_close(&p->new_view.wire);
     free(p->selected);
     free(p);
@@ -228,6 +230,7 @@ int pbft_step(struct pbft *p, const struct pbft_event *event, struct pbft_update
         p->now_ms = event->now_ms;
     p->wall_us = event->wall_us;
     p->proposed_this_step = false;
+    p->work.may_try = event->kind == PBFT_EVENT_TICK;
     int error = p->failed;
     if (p->failed == 0)
         error = take_event(p, event);

@@ -66,6 +66,7 @@ struct pbft_timing {
     uint32_t resend_interval_ms;  /* own votes again while waiting; 500 */
     uint32_t time_ahead_ms;       /* a first proposal's time past our clock; 60000 */
     uint32_t batch_ms;            /* primary, busy: wait this long for more requests; 0: never */
+    uint32_t nonce_tries_per_ms;  /* of the slowest validator, where blocks need work; 1000 */
 };
 void pbft_timing_default(struct pbft_timing *out);
 

@@ -48,8 +48,14 @@
 /* Waiting requests that are sent again to a primary that does not seem to know them. */
 #define REFORWARD_COUNT  256
 #define REFORWARD_BYTES  (1024 * 1024)
-/* Tries at a header's difficulty in one step. */
-#define NONCE_TRIES      (1u << 18)
+/* Tries at a header's difficulty in one step: a millisecond, so that nobody waits for this replica.
+ * After a while they go on with a new block, which has the time and the requests of then: no try
+ * knows of those before it, so nothing is lost. */
+#define NONCE_TRIES      (1u << 12)
+#define WORK_AGE_MAX_MS  1000
+/* How many times the tries that are needed on average the timers allow for: one block in 3000 takes
+ * longer. */
+#define WORK_PATIENCE    8
 
 enum vote_kind { VOTE_PREPARE, VOTE_COMMIT, VOTE_KINDS };
 
@@ -160,7 +166,14 @@ struct pbft {
         struct proposal *proposal; /* what is proposed again; NULL when nothing */
         struct buf wire;
     } new_view;
-    uint64_t nonce;
+    struct {
+        struct buf block; /* what we are about to propose, without its nonce; empty: nothing */
+        size_t header_size;
+        uint8_t difficulty;
+        uint64_t view, height, since_ms;
+        uint64_t nonce; /* to be tried next */
+        bool may_try;   /* in this step */
+    } work;
     bool may_select; /* mempool, tip or view changed since mempool_select found nothing */
     bool proposed_this_step;
 
@@ -318,6 +331,17 @@ void vote_resend(struct pbft *p, enum vote_kind kind, int to);
 void vote_receive(struct pbft *p, enum vote_kind kind, struct bytes bytes);
 /* Drops votes for heights that are final. */
 void vote_prune(struct pbft *p);
+
+/* work.c */
+/* Takes the block's bytes out of the buffer: work on them begins, if there is any to do. */
+void work_begin(struct pbft *p, const struct block_header *header, struct buf *block);
+void work_drop(struct pbft *p);
+/* Whether the block that is worked on could still be proposed as it is. */
+bool work_is_current(const struct pbft *p);
+/* Does a step's share. True when the block is done: p->work.block. */
+bool work_go_on(struct pbft *p);
+/* How much longer a proposal may take. */
+uint64_t work_allowance_ms(const struct pbft *p);
 
 /* pre_prepare.c */
 void pre_prepare_receive(struct pbft *p, struct bytes bytes);

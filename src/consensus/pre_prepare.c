@@ -45,34 +45,11 @@ uint64_t propose_deadline_ms(const struct pbft *p)
     return until_ms > p->now_ms ? until_ms : p->now_ms;
 }
 
-/* Looks for a nonce with which the header meets the difficulty. Tries are as good later as now, so
- * that a step does only so many of them. */
-static bool find_nonce(struct pbft *p, struct block_header *header)
-{
-    if (header->difficulty == 0)
-        return true;
-    struct buf wire = {0};
-    bool found = false;
-    for (uint32_t i = 0; i < NONCE_TRIES && !found; i++) {
-        struct hash hash;
-        header->nonce = p->nonce++;
-        buf_reset(&wire);
-        header_encode(header, &wire);
-        if (buf_status(&wire) != 0) {
-            p->failed = SEALMQ_E_NOMEM;
-            break;
-        }
-        header_hash(buf_bytes(&wire), &hash);
-        found = header_meets_difficulty(&hash, header->difficulty);
-    }
-    buf_close(&wire);
-    return found;
-}
-
-/* Puts the chosen requests into a block that names this view. */
-static int make_block(struct pbft *p, size_t count, struct buf *out)
+/* Puts the chosen requests into a block that names this view, and begins to work on it. */
+static int begin_block(struct pbft *p, size_t count)
 {
     struct block_header header;
+    struct buf block = {0};
     int error = chain_plan_header(p->chain, p->selected, count, &header);
     if (error != 0)
         return error;
@@ -81,13 +58,11 @@ static int make_block(struct pbft *p, size_t count, struct buf *out)
     header.view = p->view;
     memcpy(header.proposer, p->id, sizeof(header.proposer));
     header.nonce = 0;
-    error = block_encode(&header, p->selected, count, out);
-    if (error != 0 || header.difficulty == 0)
-        return error;
-    if (!find_nonce(p, &header))
-        return SEALMQ_E_AGAIN;
-    buf_reset(out);
-    return block_encode(&header, p->selected, count, out);
+    error = block_encode(&header, p->selected, count, &block);
+    if (error == 0)
+        work_begin(p, &header, &block);
+    buf_close(&block);
+    return error;
 }
 
 static int make_proposal(struct pbft *p, struct bytes wire, struct proposal **out)
@@ -105,31 +80,41 @@ static int make_proposal(struct pbft *p, struct bytes wire, struct proposal **ou
     return proposal_new(p, p->view, next_height(p), &block.hash, &vote, wire, out);
 }
 
-void propose(struct pbft *p)
+/* Chooses requests and begins with a block of them; false when none can be proposed. */
+static bool begin_proposal(struct pbft *p, int *error)
 {
-    /* One block a step: a lone validator would otherwise never come back. */
-    if (p->proposed_this_step || !can_propose(p) || wait_until_ms(p) > p->now_ms)
-        return;
     size_t count = 0, before = mempool_count(p->mempool);
-    int error = mempool_select(p->mempool, p->chain, BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX,
-                               p->selected, &count);
+    *error = mempool_select(p->mempool, p->chain, BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX, p->selected,
+                            &count);
     size_t dropped = before - mempool_count(p->mempool);
     if (dropped > 0)
         update_note(p, PBFT_NOTE_REQUEST_DROPPED, -1, SEALMQ_E_STALE, dropped, "never executable");
-    if (error == 0 && count == 0) {
+    if (*error == 0 && count != 0)
+        *error = begin_block(p, count);
+    return *error == 0 && count != 0;
+}
+
+void propose(struct pbft *p)
+{
+    if (!can_propose(p)) {
+        work_drop(p);
+        return;
+    }
+    /* One block a step: a lone validator would otherwise never come back. */
+    if (p->proposed_this_step || wait_until_ms(p) > p->now_ms)
+        return;
+    int error = 0;
+    struct proposal *proposal = NULL;
+    if (!work_is_current(p) && !begin_proposal(p, &error) && error == 0) {
         p->may_select = false;
         return;
     }
-    struct buf wire = {0};
-    struct proposal *proposal = NULL;
-    if (error == 0)
-        error = make_block(p, count, &wire);
-    if (error == 0)
-        error = make_proposal(p, buf_bytes(&wire), &proposal);
-    buf_close(&wire);
-    p->proposed_this_step = true;
-    if (error == SEALMQ_E_AGAIN)
+    if (error == 0 && !work_go_on(p))
         return;
+    if (error == 0)
+        error = make_proposal(p, buf_bytes(&p->work.block), &proposal);
+    work_drop(p);
+    p->proposed_this_step = true;
     if (error != 0) {
         if (error == SEALMQ_E_NOMEM)
             p->failed = error;

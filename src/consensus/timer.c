@@ -2,11 +2,10 @@
  *
  *   watch          from when something waits to become a block until the next block; the view's
  *                  primary is left when it runs out, after view_timeout_ms doubled for each view
- *                  left since the last block. A request that stays behind while blocks are made
- *                  counts on over blocks, with FAIRNESS_FACTOR times the time.
- *   change_timer   from when a quorum is in this view change or beyond; then on to the next view
- *   resend         own votes, VIEW-CHANGE, checkpoint lines
- *   status, fetch, reforward
+ *                  left since the last block, and the time that the block's difficulty may take. A
+ * request that stays behind while blocks are made counts on over blocks, with FAIRNESS_FACTOR times
+ * the time. change_timer   from when a quorum is in this view change or beyond; then on to the next
+ * view resend         own votes, VIEW-CHANGE, checkpoint lines status, fetch, reforward
  *
  * The watch stands still while this replica does not hear from a quorum, since nobody could follow
  * it into a new view; and while it is behind, since then others are making blocks. */
@@ -23,6 +22,12 @@ static uint64_t view_timeout_ms(const struct pbft *p)
     for (uint32_t i = 0; i < p->attempts && timeout_ms < p->timing.view_timeout_max_ms; i++)
         timeout_ms *= 2;
     return timeout_ms < p->timing.view_timeout_max_ms ? timeout_ms : p->timing.view_timeout_max_ms;
+}
+
+/* The same with what the proposer may need for the block's difficulty. */
+static uint64_t block_timeout_ms(const struct pbft *p)
+{
+    return view_timeout_ms(p) + work_allowance_ms(p);
 }
 
 static bool hears_quorum(const struct pbft *p)
@@ -105,7 +110,7 @@ static void watch_check(struct pbft *p)
         p->watch.since_ms = p->watch.request_since_ms = p->now_ms;
         return;
     }
-    uint64_t timeout_ms = view_timeout_ms(p);
+    uint64_t timeout_ms = block_timeout_ms(p);
     bool is_slow = p->now_ms - p->watch.since_ms >= timeout_ms;
     bool is_unfair = p->watch.request_set &&
                      p->now_ms - p->watch.request_since_ms >= FAIRNESS_FACTOR * timeout_ms;
@@ -220,9 +225,9 @@ uint64_t timer_deadline_ms(struct pbft *p)
     if (has_to_resend(p))
         sooner(&deadline_ms, p->resend_ms + p->timing.resend_interval_ms);
     if (p->watch.running && !stands_still(p)) {
-        sooner(&deadline_ms, p->watch.since_ms + view_timeout_ms(p));
+        sooner(&deadline_ms, p->watch.since_ms + block_timeout_ms(p));
         if (p->watch.request_set)
-            sooner(&deadline_ms, p->watch.request_since_ms + FAIRNESS_FACTOR * view_timeout_ms(p));
+            sooner(&deadline_ms, p->watch.request_since_ms + FAIRNESS_FACTOR * block_timeout_ms(p));
     }
     if (p->changing && p->change_timer.running)
         sooner(&deadline_ms, p->change_timer.since_ms + view_timeout_ms(p));

@@ -1,9 +1,11 @@
 /* Block headers as bytes. One form for each header: what decodes encodes to the same bytes. */
 #include "ledger/block.h"
 
+#include "base/assert.h"
 #include "base/id.h"
 
 #define HEADER_VERSION 1
+#define NONCE_SIZE     8 /* it comes last */
 
 void header_encode(const struct block_header *header, struct buf *out)
 {
@@ -71,4 +73,25 @@ bool header_meets_difficulty(const struct hash *header_hash, uint8_t bits)
         if (header_hash->b[i] != 0)
             return false;
     return bits % 8 == 0 || header_hash->b[whole] >> (8 - bits % 8) == 0;
+}
+
+bool header_find_nonce(uint8_t *header, size_t n, uint8_t bits, uint64_t *nonce, uint32_t tries)
+{
+    ASSERT(n > NONCE_SIZE);
+    uint8_t *place = header + n - NONCE_SIZE;
+    struct hasher start;
+    hasher_init(&start);
+    hasher_update(&start, bytes_of(header, n - NONCE_SIZE));
+    for (uint32_t i = 0; i < tries; i++) {
+        uint64_t tried = (*nonce)++;
+        for (size_t k = NONCE_SIZE; k-- > 0; tried >>= 8)
+            place[k] = (uint8_t)tried;
+        struct hasher whole = start;
+        struct hash hash;
+        hasher_update(&whole, bytes_of(place, NONCE_SIZE));
+        hasher_final(&whole, &hash);
+        if (header_meets_difficulty(&hash, bits))
+            return true;
+    }
+    return false;
 }

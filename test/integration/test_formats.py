@@ -269,3 +269,35 @@ def test_a_proof_file_is_one_that_others_can_check(written, tmp_path, what):
         reader.verify_proof(path.read_bytes(), c2sp.Policy(other.policy.read_bytes()),
                             written.genesis.hash)
     other.close()
+
+
+# ---- blocks that need work ----
+
+DIFFICULTY = 12
+
+
+def test_blocks_that_need_work_have_it_and_survive_their_primary(tmp_path):
+    network = sealmq_network.Network(tmp_path, difficulty=DIFFICULTY)
+    network.start()
+    network.wait_for_company()
+    gateway = network.gateway('plant-f/gw1', 'b')
+    items = [(1, 'D1', 'CS', 'x', 'int', '')]
+    assert gateway.request(pygateway.DescribeRequest(gateway.id, 1, items)).code == pygateway.OK
+    assert network.chain('b')['view'] == 0  # nobody was left for being at work
+    network.kill('a')
+    request = pygateway.DescribeRequest(gateway.id, 2, [(2, 'D1', 'CS', 'y', 'int', '')])
+    gateway.send_request(request)
+    receipt = gateway.next_receipt(20 * lib.PATIENCE)
+    assert (receipt.request, receipt.code) == (2, pygateway.OK)
+    gateway.close()
+    network.start('a')
+    network.wait_for_height(network.chain('b')['height'])
+    genesis = reader.Genesis((network.folder / 'genesis.json').read_bytes())
+    headers = [reader.Header(header) for header, in sqlite3.connect(
+        f'file:{network.data("a")}/blocks.db?mode=ro', uri=True).execute(
+            'SELECT header FROM blocks ORDER BY height')]
+    assert genesis.difficulty == DIFFICULTY and len(headers) >= 3
+    assert all(header.difficulty == DIFFICULTY for header in headers)
+    assert all(header.zero_bits() >= DIFFICULTY for header in headers)
+    assert len({header.nonce for header in headers}) == len(headers)
+    network.close()

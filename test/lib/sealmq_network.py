@@ -35,7 +35,7 @@ def free_ports(count):
 
 class Network:
     def __init__(self, folder, nodes=4, name='plant', anchor_interval_ms=500, config='', hosts=None,
-                 ids=None, programs=None):
+                 ids=None, programs=None, difficulty=0):
         """`config` are lines for each node's configuration; `hosts` are sealmq_hosts.Hosts on which
         the nodes run, one each; by letter `ids` replace node/LETTER and `programs` sealmq."""
         self.folder, self.letters = Path(folder) / 'network', LETTERS[:nodes]
@@ -45,7 +45,8 @@ class Network:
                   for word in ('--host', hosts.address(letter))]
         places += [word for letter, node in self.ids.items() for word in ('--id', f'{letter}={node}')]
         result = lib.run_sealmq('init', '-d', self.folder, '-n', nodes, '--network', name, '--port',
-                                self._port, '--anchor-interval', anchor_interval_ms, *places)
+                                self._port, '--anchor-interval', anchor_interval_ms,
+                                '--difficulty', difficulty, *places)
         assert result.returncode == 0, result.stderr
         self.genesis = pygateway.Genesis(self.folder / 'genesis.json')
         self.processes = lib.Processes(Path(folder) / 'processes')

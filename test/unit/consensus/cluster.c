@@ -26,6 +26,11 @@ static struct bytes copy_of(struct bytes b)
 
 struct cluster *cluster_new(size_t n)
 {
+    return cluster_new_that_works(n, 0);
+}
+
+struct cluster *cluster_new_that_works(size_t n, uint8_t difficulty)
+{
     struct cluster *c = calloc(1, sizeof(*c));
     char why[128];
     assert_non_null(c);
@@ -58,6 +63,7 @@ struct cluster *cluster_new(size_t n)
     snprintf(g->admins[0].id, sizeof(g->admins[0].id), "admin/root");
     g->admins[0].key = c->admin.public_key;
     g->parameters.anchor_interval_ms = 60000;
+    g->parameters.difficulty = difficulty;
     assert_int_equal(genesis_seal(g, why, sizeof(why)), 0);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(cluster_restart(c, i), 0);

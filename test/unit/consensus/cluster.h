@@ -55,6 +55,8 @@ struct cluster {
 };
 
 struct cluster *cluster_new(size_t n);
+/* Blocks need this difficulty. Tries are made in ticks alone: cluster_run, not cluster_deliver. */
+struct cluster *cluster_new_that_works(size_t n, uint8_t difficulty);
 void cluster_free(struct cluster *cluster);
 /* Makes the node's core anew from its slots and blocks. Returns pbft_new's result. */
 int cluster_restart(struct cluster *cluster, size_t node);

@@ -143,6 +143,38 @@ static void difficulty_counts_leading_zero_bits(void **state)
     assert_false(header_meets_difficulty(&hash, 1));
 }
 
+static void the_nonce_that_is_found_meets_the_difficulty(void **state)
+{
+    (void)state;
+    struct block_header h = example(), out;
+    struct buf wire = {0};
+    struct hash hash;
+    h.difficulty = 11;
+    header_encode(&h, &wire);
+    uint64_t nonce = 5, tries = 0;
+    while (!header_find_nonce(wire.p, wire.n, 11, &nonce, 100)) {
+        tries += 100;
+        assert_int_equal(nonce, 5 + tries);
+        assert_in_range(tries, 0, 100000);
+    }
+    header_hash(buf_bytes(&wire), &hash);
+    assert_true(header_meets_difficulty(&hash, 11));
+    assert_int_equal(header_decode(buf_bytes(&wire), &out), 0);
+    assert_int_equal(out.nonce, nonce - 1); /* nothing but the nonce has changed */
+    out.nonce = h.nonce;
+    assert_memory_equal(&out, &h, sizeof(h));
+
+    nonce = UINT64_MAX; /* and on from 0 */
+    assert_false(header_find_nonce(wire.p, wire.n, 255, &nonce, 2));
+    assert_int_equal(nonce, 1);
+    assert_int_equal(header_decode(buf_bytes(&wire), &out), 0);
+    assert_int_equal(out.nonce, 0);
+    assert_true(header_find_nonce(wire.p, wire.n, 0, &nonce, 1));
+    assert_int_equal(nonce, 2);
+    assert_false(header_find_nonce(wire.p, wire.n, 0, &nonce, 0));
+    buf_close(&wire);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +183,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_makes_another_header_or_none),
         cmocka_unit_test(fields_out_of_range_are_refused),
         cmocka_unit_test(difficulty_counts_leading_zero_bits),
+        cmocka_unit_test(the_nonce_that_is_found_meets_the_difficulty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
