@@ -26,6 +26,11 @@ static void print_help(void)
          "\n"
          "The proof holds everything but the policy: `sealmq verify --policy FILE PROOF` needs no\n"
          "node, no network and no database.\n"
+         "\n"
+         "  consistency SIZE     that the log of blocks has only grown since it had SIZE blocks, "
+         "the\n"
+         "                       genesis block among them. Check it with a checkpoint or proof of\n"
+         "                       that size: `sealmq verify --policy FILE --since SEEN PROOF`\n"
          "\n" CHAIN_FILES_HELP "  -o, --out FILE      where it goes; nothing is overwritten\n"
          "      --help          this");
 }
@@ -85,12 +90,23 @@ static int make_block(struct wish *wish, struct buf *proof)
                        sizeof wish->why);
 }
 
+static int make_consistency(struct wish *wish, struct buf *proof)
+{
+    uint64_t size;
+    if (wish->count != 2 || !number_at(wish, 1, UINT64_MAX, &size))
+        return SEALMQ_E_ARG;
+    return prove_consistency(wish->files.blocks, size, proof, wish->why, sizeof wish->why);
+}
+
 static int make(struct wish *wish, struct buf *proof)
 {
     static const struct {
         const char *name;
         int (*make)(struct wish *wish, struct buf *proof);
-    } kinds[] = {{"row", make_row}, {"record", make_record}, {"block", make_block}};
+    } kinds[] = {{"row", make_row},
+                 {"record", make_record},
+                 {"block", make_block},
+                 {"consistency", make_consistency}};
     int error = chain_files_genesis(&wish->files, wish->why, sizeof wish->why);
     if (error == 0)
         error = chain_files_blocks(&wish->files, wish->why, sizeof wish->why);
@@ -117,7 +133,7 @@ static int run(struct wish *wish)
     if (error == SEALMQ_E_ARG && wish->why[0] == '\0')
         return cli_usage(ME,
                          "what is to be proven? row GATEWAY N ROW, record H R I, record newest, "
-                         "or block H");
+                         "block H, or consistency SIZE");
     if (error == 0)
         return 0;
     return cli_fail(ME, cli_status_of(error), "%s",

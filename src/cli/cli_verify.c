@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "store/file.h"
+#include "verify/consistency.h"
 #include "verify/verify.h"
 
 #include <getopt.h>
@@ -16,23 +17,25 @@
 
 static void print_help(void)
 {
-    puts("usage: sealmq verify --policy FILE [--json] PROOF\n"
+    puts("usage: sealmq verify --policy FILE [--json] [--since SEEN] PROOF\n"
          "\n"
          "Checks a proof against a policy: the keys that you trust, and how many of them must\n"
          "agree. Needs nothing else. Exit status 0 when it holds, 1 when it does not.\n"
          "\n"
          "      --policy FILE   the network's policy, from a source that you trust\n"
          "      --genesis HEX   the network's genesis hash, when the policy does not name it\n"
+         "      --since SEEN    PROOF is a consistency proof: has the log only grown since the\n"
+         "                      checkpoint in SEEN, a checkpoint or an earlier proof?\n"
          "      --json          as JSON\n"
          "      --help          this");
 }
 
 struct wish {
-    const char *policy_path, *genesis_hex, *proof_path;
+    const char *policy_path, *genesis_hex, *since_path, *proof_path;
     bool as_json;
     struct policy *policy;
     struct hash genesis;
-    struct buf policy_text, proof;
+    struct buf policy_text, since, proof;
     char why[512];
 };
 
@@ -61,6 +64,13 @@ static int read_all(struct wish *wish)
     if (error != 0) {
         snprintf(wish->why, sizeof wish->why, "%s:%u: %s", wish->policy_path, line, words);
         return error;
+    }
+    if (wish->since_path != NULL) {
+        error =
+            file_read(wish->since_path, PROOF_BYTES_MAX, &wish->since, wish->why, sizeof wish->why);
+        return error != 0 ? error
+                          : file_read(wish->proof_path, PROOF_BYTES_MAX, &wish->proof, wish->why,
+                                      sizeof wish->why);
     }
     error = find_genesis(wish);
     if (error != 0) {
@@ -113,6 +123,14 @@ static void json_text(const char *name, const char *value)
     buf_close(&text);
 }
 
+static void print_cosigners(const struct policy_result *attested)
+{
+    printf(",\"cosigners\":[");
+    for (size_t i = 0; i < attested->cosigner_count; i++)
+        printf("%s\"%s\"", i == 0 ? "" : ",", attested->cosigners[i]);
+    puts("]}");
+}
+
 static void print_json(const struct verify_result *r)
 {
     char time[RFC3339_MAX];
@@ -139,40 +157,73 @@ static void print_json(const struct verify_result *r)
         printf(",\"report\":%llu", (unsigned long long)r->capture_number);
         json_text("node", r->node);
     }
-    printf(",\"cosigners\":[");
-    for (size_t i = 0; i < r->attested.cosigner_count; i++)
-        printf("%s\"%s\"", i == 0 ? "" : ",", r->attested.cosigners[i]);
-    puts("]}");
+    print_cosigners(&r->attested);
 }
 
-static int run(struct wish *wish)
+/* Both kinds of proofs: what is said when one does not hold. */
+static void print_refused(const struct wish *wish, int error, const char *why)
+{
+    if (wish->as_json) {
+        printf("{\"verified\":false,\"error\":\"%s\"", sealmq_error_name(error));
+        json_text("why", why);
+        puts("}");
+    } else {
+        printf("NOT verified: %s: %s (%s)\n", wish->proof_path, why, sealmq_error_text(error));
+    }
+}
+
+static int check_consistency(const struct wish *wish)
+{
+    struct consistency_result *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return cli_fail(ME, EX_OSERR, "out of memory");
+    int error =
+        verify_consistency(buf_bytes(&wish->since), buf_bytes(&wish->proof), wish->policy, r);
+    if (error != 0) {
+        print_refused(wish, error, r->why);
+    } else if (wish->as_json) {
+        printf("{\"verified\":true,\"kind\":\"consistency\",\"origin\":\"%s\",\"from\":%llu,"
+               "\"to\":%llu",
+               r->now.origin, (unsigned long long)r->old.size, (unsigned long long)r->now.size);
+        print_cosigners(&r->attested);
+    } else {
+        printf("verified: the log %s of %llu blocks has grown to %llu, and nothing that was there "
+               "has changed\n  attested by %zu cosigners\n",
+               r->now.origin, (unsigned long long)r->old.size, (unsigned long long)r->now.size,
+               r->attested.cosigner_count);
+    }
+    free(r);
+    return error == 0 ? 0 : CLI_NO;
+}
+
+static int check_proof(const struct wish *wish)
 {
     struct verify_result *result = calloc(1, sizeof *result);
     if (result == NULL)
         return cli_fail(ME, EX_OSERR, "out of memory");
-    int status = 0;
+    int error = verify_proof(buf_bytes(&wish->proof), wish->policy, &wish->genesis, result);
+    if (error != 0)
+        print_refused(wish, error, result->why);
+    else if (wish->as_json)
+        print_json(result);
+    else
+        print_person(result);
+    free(result);
+    return error == 0 ? 0 : CLI_NO;
+}
+
+static int run(struct wish *wish)
+{
+    int status;
     int error = read_all(wish);
-    if (error != 0) {
+    if (error != 0)
         status = cli_fail(ME, cli_status_of(error), "%s",
                           wish->why[0] != '\0' ? wish->why : sealmq_error_text(error));
-    } else {
-        error = verify_proof(buf_bytes(&wish->proof), wish->policy, &wish->genesis, result);
-        if (error == 0 && wish->as_json)
-            print_json(result);
-        else if (error == 0)
-            print_person(result);
-        else if (wish->as_json) {
-            printf("{\"verified\":false,\"error\":\"%s\"", sealmq_error_name(error));
-            json_text("why", result->why);
-            puts("}");
-        } else
-            printf("NOT verified: %s: %s (%s)\n", wish->proof_path, result->why,
-                   sealmq_error_text(error));
-        status = error == 0 ? 0 : CLI_NO;
-    }
-    free(result);
+    else
+        status = wish->since_path != NULL ? check_consistency(wish) : check_proof(wish);
     policy_free(wish->policy);
     buf_close(&wish->policy_text);
+    buf_close(&wish->since);
     buf_close(&wish->proof);
     return status;
 }
@@ -180,11 +231,9 @@ static int run(struct wish *wish)
 int cli_verify(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"policy", required_argument, NULL, 'p'},
-        {"genesis", required_argument, NULL, 'g'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"policy", required_argument, NULL, 'p'}, {"genesis", required_argument, NULL, 'g'},
+        {"since", required_argument, NULL, 's'},  {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     struct wish wish = {0};
     int option;
@@ -196,6 +245,9 @@ int cli_verify(int argc, char **argv)
             break;
         case 'g':
             wish.genesis_hex = optarg;
+            break;
+        case 's':
+            wish.since_path = optarg;
             break;
         case 'j':
             wish.as_json = true;

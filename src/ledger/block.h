@@ -34,9 +34,9 @@ void header_encode(const struct block_header *header, struct buf *out);
 SEALMQ_MUST_CHECK int header_decode(struct bytes wire, struct block_header *out);
 void header_hash(struct bytes wire, struct hash *out);
 bool header_meets_difficulty(const struct hash *header_hash, uint8_t bits);
-/* Tries nonces from *nonce on, `tries` at most, in the encoded header of `n` bytes, whose last eight
- * they are. True when one meets the difficulty: it is in the header then. *nonce is the next to be
- * tried. */
+/* Tries nonces from *nonce on, `tries` at most, in the encoded header of `n` bytes, whose last
+ * eight they are. True when one meets the difficulty: it is in the header then. *nonce is the next
+ * to be tried. */
 bool header_find_nonce(uint8_t *header, size_t n, uint8_t bits, uint64_t *nonce, uint32_t tries);
 
 /* A decoded block: borrows from its wire form. */

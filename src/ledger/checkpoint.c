@@ -21,17 +21,6 @@ void checkpoint_format(const struct checkpoint *checkpoint, struct buf *out)
     buf_append_u8(out, '\n');
 }
 
-/* Takes a line, without its newline; false when none ends here. */
-static bool take_line(struct bytes *text, struct bytes *line)
-{
-    const uint8_t *newline = text->n == 0 ? NULL : memchr(text->p, '\n', text->n);
-    if (newline == NULL)
-        return false;
-    *line = bytes_of(text->p, (size_t)(newline - text->p));
-    *text = bytes_of(newline + 1, text->n - line->n - 1);
-    return true;
-}
-
 /* UTF-8, and no control characters but newlines. */
 static bool is_note_text(struct bytes note)
 {
@@ -63,12 +52,13 @@ int checkpoint_parse(struct bytes note, struct checkpoint *out, struct bytes *te
         return SEALMQ_E_LIMIT;
     struct bytes rest = note, origin, size, root, empty;
     struct checkpoint read = {0};
-    if (!is_note_text(note) || !take_line(&rest, &origin) || !take_line(&rest, &size) ||
-        !take_line(&rest, &root))
+    if (!is_note_text(note) || !note_take_line(&rest, &origin) || !note_take_line(&rest, &size) ||
+        !note_take_line(&rest, &root))
         return SEALMQ_E_PARSE;
     struct bytes body = bytes_of(note.p, note.n - rest.n);
     /* What follows at once must be the blank line: another line would be an extension. */
-    if (rest.n != 0 && (!take_line(&rest, &empty) || empty.n != 0 || !are_signature_lines(rest)))
+    if (rest.n != 0 &&
+        (!note_take_line(&rest, &empty) || empty.n != 0 || !are_signature_lines(rest)))
         return SEALMQ_E_PARSE;
     if (origin.n >= sizeof(read.origin))
         return SEALMQ_E_LIMIT;

@@ -85,6 +85,38 @@ static bool take_until(struct bytes *text, char separator, struct bytes *out)
     return true;
 }
 
+bool note_take_line(struct bytes *text, struct bytes *line)
+{
+    return take_until(text, '\n', line);
+}
+
+int note_read_path(struct bytes *text, struct merkle_path *out)
+{
+    out->n = 0;
+    for (;;) {
+        struct bytes line;
+        if (!note_take_line(text, &line))
+            return SEALMQ_E_PARSE;
+        if (line.n == 0)
+            return 0;
+        if (out->n == MERKLE_PATH_MAX)
+            return SEALMQ_E_LIMIT;
+        int error = base64_decode_exact(line, out->hashes[out->n].b, HASH_SIZE);
+        if (error != 0)
+            return error;
+        out->n++;
+    }
+}
+
+void note_append_path(const struct merkle_path *path, struct buf *out)
+{
+    for (size_t i = 0; i < path->n; i++) {
+        base64_append(out, hash_bytes(&path->hashes[i]));
+        buf_append_u8(out, '\n');
+    }
+    buf_append_u8(out, '\n');
+}
+
 int note_vkey_parse(struct bytes vkey, struct note_key *out)
 {
     struct bytes name, hex, rest = vkey; /* base64 may have a plus of its own */

@@ -2,10 +2,17 @@
 #ifndef SEALMQ_LEDGER_NOTE_INT_H
 #define SEALMQ_LEDGER_NOTE_INT_H
 
+#include "ledger/merkle.h"
 #include "ledger/note.h"
 
 /* "— ", with which every signature line starts. */
 #define NOTE_LINE_START BYTES_LIT("\xe2\x80\x94 ")
+
+/* Takes a line, without its newline; false when none ends here. */
+bool note_take_line(struct bytes *text, struct bytes *line);
+/* A path as lines of base64, up to and with the empty line after them. SEALMQ_E_PARSE, _LIMIT. */
+SEALMQ_MUST_CHECK int note_read_path(struct bytes *text, struct merkle_path *out);
+void note_append_path(const struct merkle_path *path, struct buf *out);
 
 struct note_key {
     char name[KEY_NAME_MAX];

@@ -5,10 +5,11 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "ledger/note_int.h"
 
 #include <stdlib.h>
 
-#define FIRST_LINE    BYTES_LIT("c2sp.org/tlog-proof@v1")
+#define FIRST_LINE    BYTES_LIT(PROOF_FIRST_LINE)
 #define EXTRA_START   BYTES_LIT("extra ")
 #define INDEX_START   BYTES_LIT("index ")
 #define PROOF_VERSION 1
@@ -146,44 +147,14 @@ static int read_extra(struct proof *out)
 
 /* --- reading the lines --- */
 
-/* Takes a line, without its newline; false when none ends here. */
-static bool take_line(struct bytes *text, struct bytes *line)
-{
-    const uint8_t *newline = text->n == 0 ? NULL : memchr(text->p, '\n', text->n);
-    if (newline == NULL)
-        return false;
-    *line = bytes_of(text->p, (size_t)(newline - text->p));
-    *text = bytes_of(newline + 1, text->n - line->n - 1);
-    return true;
-}
-
 /* Takes a line that starts so, and gives what follows on it. */
 static bool take_line_of(struct bytes *text, struct bytes start, struct bytes *rest)
 {
     struct bytes line;
-    if (!take_line(text, &line) || !bytes_starts_with(line, start))
+    if (!note_take_line(text, &line) || !bytes_starts_with(line, start))
         return false;
     *rest = bytes_of(line.p + start.n, line.n - start.n);
     return true;
-}
-
-/* The hashes up to and with the empty line. */
-static int read_log_path(struct bytes *text, struct merkle_path *out)
-{
-    out->n = 0;
-    for (;;) {
-        struct bytes line;
-        if (!take_line(text, &line))
-            return SEALMQ_E_PARSE;
-        if (line.n == 0)
-            return 0;
-        if (out->n == MERKLE_PATH_MAX)
-            return SEALMQ_E_LIMIT;
-        int error = base64_decode_exact(line, out->hashes[out->n].b, HASH_SIZE);
-        if (error != 0)
-            return error;
-        out->n++;
-    }
 }
 
 static int read_lines(struct bytes text, struct proof *out)
@@ -191,12 +162,12 @@ static int read_lines(struct bytes text, struct proof *out)
     struct bytes first, extra, index;
     if (text.n > PROOF_BYTES_MAX)
         return SEALMQ_E_LIMIT;
-    if (!take_line(&text, &first) || !bytes_equal(first, FIRST_LINE) ||
+    if (!note_take_line(&text, &first) || !bytes_equal(first, FIRST_LINE) ||
         !take_line_of(&text, EXTRA_START, &extra) || !take_line_of(&text, INDEX_START, &index))
         return SEALMQ_E_PARSE;
     int error = u64_parse(index, &out->log_index);
     if (error == 0)
-        error = read_log_path(&text, &out->log_path);
+        error = note_read_path(&text, &out->log_path);
     if (error != 0)
         return error;
     out->note = text;
@@ -290,11 +261,7 @@ int proof_format(const struct proof *proof, struct buf *out)
         buf_append_cstr(&text, "\n");
         buf_append_bytes(&text, INDEX_START);
         buf_printf(&text, "%llu\n", (unsigned long long)proof->log_index);
-        for (size_t i = 0; i < proof->log_path.n; i++) {
-            base64_append(&text, hash_bytes(&proof->log_path.hashes[i]));
-            buf_append_cstr(&text, "\n");
-        }
-        buf_append_cstr(&text, "\n");
+        note_append_path(&proof->log_path, &text);
         buf_append_bytes(&text, proof->note);
         error = buf_status(&text);
     }

@@ -23,8 +23,9 @@
 #include "ledger/chain.h"
 #include "ledger/note.h"
 
-#define PROOF_BYTES_MAX (8 * 1024 * 1024)
-#define PROOF_STATE_MAX 4 /* state entries */
+#define PROOF_FIRST_LINE "c2sp.org/tlog-proof@v1"
+#define PROOF_BYTES_MAX  (8 * 1024 * 1024)
+#define PROOF_STATE_MAX  4 /* state entries */
 
 enum proof_kind { PROOF_BLOCK = 1, PROOF_REQUEST, PROOF_RECORD, PROOF_ROW };
 

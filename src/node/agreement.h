@@ -65,6 +65,21 @@ struct agreement_status {
 };
 /* As of the last step. From any thread. */
 void agreement_status_get(struct agreement *agreement, struct agreement_status *out);
+
+/* That the log of headers of size `from` is the beginning of that of size `to`. */
+struct log_growth {
+    uint64_t from, to;
+    struct merkle_path path;
+    struct hash root; /* at size `to` */
+    struct buf note;  /* the newest checkpoint, when it is of size `to`; empty otherwise */
+};
+/* From any thread; `to` 0: the newest checkpoint's. SEALMQ_E_ARG (from is 0 or above to), _NOTFOUND
+ * (not that many blocks yet, or a node that does not have the older ones), _AGAIN (no checkpoint
+ * yet), _NOMEM. What succeeds is closed. */
+SEALMQ_MUST_CHECK int agreement_log_growth(struct agreement *agreement, uint64_t from, uint64_t to,
+                                           struct log_growth *out);
+void log_growth_close(struct log_growth *growth);
+
 /* The lowest unused request number of a sender, as of now. From any thread. */
 uint64_t agreement_request_next(struct agreement *agreement, struct bytes sender);
 

@@ -37,7 +37,8 @@ struct agreement {
     struct letters letters;
     struct agreement_status status;
 
-    pthread_rwlock_t chain_lock; /* written while stepping; read by agreement_request_next */
+    /* Over the chain and the checkpoint: written by the thread, read by those who ask. */
+    pthread_rwlock_t chain_lock;
 
     /* from here on the thread's own */
     uv_loop_t loop;

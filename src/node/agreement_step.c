@@ -211,13 +211,14 @@ static void take_checkpoint(struct agreement *agreement, struct bytes note)
     struct bytes text, lines;
     int error = checkpoint_parse(note, &checkpoint, &text, &lines);
     ASSERT(error == 0);
+    pthread_rwlock_wrlock(&agreement->chain_lock);
     buf_reset(&agreement->checkpoint);
     buf_append_bytes(&agreement->checkpoint, note);
-    if (buf_status(&agreement->checkpoint) != 0) {
-        agreement->checkpoint_size = 0;
+    bool is_there = buf_status(&agreement->checkpoint) == 0;
+    agreement->checkpoint_size = is_there ? checkpoint.size : 0;
+    pthread_rwlock_unlock(&agreement->chain_lock);
+    if (!is_there)
         return;
-    }
-    agreement->checkpoint_size = checkpoint.size;
     agreement_show_status(agreement); /* whoever gets a receipt may ask for the height */
     agreement_hand_out_receipts(agreement);
     agreement_publish_head(agreement);

@@ -1,6 +1,7 @@
 /* Questions on chain/<network>/query: {"query":"status"}, {"query":"devices"},
- * {"query":"request-number"}. The answer goes to the asking client, on its Response Topic (with its
- * Correlation Data) or else on chain/<network>/reply/<id>. docs/spec/queries.md */
+ * {"query":"request-number"}, {"query":"consistency"}. The answer goes to the asking client, on its
+ * Response Topic (with its Correlation Data) or else on chain/<network>/reply/<id>.
+ * docs/spec/queries.md */
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -158,6 +159,38 @@ static int answer_devices(struct node *node, struct buf *json)
     return 0;
 }
 
+/* {"query":"consistency","from":5,"to":9}; without "to": up to the newest checkpoint. */
+static int answer_consistency(struct node *node, const cJSON *object, struct buf *json)
+{
+    uint64_t from, to = 0;
+    int error = json_member_u64(object, "from", &from, NULL);
+    if (error == 0 && cJSON_GetObjectItemCaseSensitive(object, "to") != NULL)
+        error = json_member_u64(object, "to", &to, NULL);
+    if (error == 0 && cJSON_GetObjectItemCaseSensitive(object, "to") != NULL && to == 0)
+        error = SEALMQ_E_ARG;
+    struct log_growth growth;
+    if (error == 0)
+        error = agreement_log_growth(node->agreement, from, to, &growth);
+    if (error != 0)
+        return error;
+    buf_printf(json, "{\"from\":%llu,\"to\":%llu,", ull(growth.from), ull(growth.to));
+    append_hash(json, "root", hash_bytes(&growth.root));
+    buf_append_cstr(json, ",\"path\":[");
+    for (size_t i = 0; i < growth.path.n; i++) {
+        buf_append_cstr(json, i == 0 ? "\"" : ",\"");
+        base64_append(json, hash_bytes(&growth.path.hashes[i]));
+        buf_append_u8(json, '"');
+    }
+    buf_append_u8(json, ']');
+    if (growth.note.n != 0) {
+        buf_append_cstr(json, ",\"checkpoint\":");
+        json_append_string(json, buf_bytes(&growth.note));
+    }
+    buf_append_u8(json, '}');
+    log_growth_close(&growth);
+    return 0;
+}
+
 static int answer(struct node *node, const struct broker_publish *in, struct buf *json)
 {
     if (in->payload.n > QUERY_BYTES_MAX)
@@ -172,6 +205,8 @@ static int answer(struct node *node, const struct broker_publish *in, struct buf
         answer_status(node, json);
     else if (error == 0 && strcmp(query, "devices") == 0)
         error = answer_devices(node, json);
+    else if (error == 0 && strcmp(query, "consistency") == 0)
+        error = answer_consistency(node, object, json);
     else if (error == 0 && strcmp(query, "request-number") == 0)
         buf_printf(json, "{\"number\":%llu}",
                    ull(agreement_request_next(node->agreement, in->client_id)));

@@ -71,6 +71,11 @@ SEALMQ_MUST_CHECK int block_store_get_header(struct block_store *store, uint64_t
 SEALMQ_MUST_CHECK int block_store_prove_log(struct block_store *store, uint64_t height,
                                             uint64_t size, struct merkle_path *path,
                                             struct hash *root);
+/* The consistency proof from the first `old_size` headers to the first `size` of them (0 < old_size
+ * <= size), and the later log's root. SEALMQ_E_NOTFOUND as above. */
+SEALMQ_MUST_CHECK int block_store_prove_growth(struct block_store *store, uint64_t old_size,
+                                               uint64_t size, struct merkle_path *path,
+                                               struct hash *root);
 /* The manifest of the newest snapshot that is at or below `until`, and one of its chunks.
  * SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int block_store_get_snapshot(struct block_store *store, uint64_t until,

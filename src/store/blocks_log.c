@@ -153,6 +153,21 @@ int block_store_prove_log(struct block_store *store, uint64_t height, uint64_t s
     return reader.error;
 }
 
+int block_store_prove_growth(struct block_store *store, uint64_t old_size, uint64_t size,
+                             struct merkle_path *path, struct hash *root)
+{
+    static const struct log_reader unread;
+    struct log_reader reader = unread, *at = &reader;
+    struct merkle_source source = {range_root, &at};
+    ASSERT(old_size > 0 && old_size <= size);
+    reader.store = store;
+    range_root(&at, 0, size, root);
+    if (reader.error == 0)
+        merkle_source_prove_consistency(&source, size, old_size, path);
+    buf_close(&reader.header);
+    return reader.error;
+}
+
 /* The tile's 256 hashes, if all that they take is here. */
 static int put_tile(struct block_store *store, unsigned level, uint64_t at)
 {

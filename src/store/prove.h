@@ -24,6 +24,12 @@ SEALMQ_MUST_CHECK int prove_record(struct block_store *store, const struct genes
 SEALMQ_MUST_CHECK int prove_row(struct block_store *store, struct history *history,
                                 const struct genesis *genesis, struct bytes gateway, uint64_t n,
                                 uint32_t row, struct buf *out, char *why, size_t why_size);
+/* That the log of its first `old_size` headers has grown into the newest checkpoint with a quorum:
+ * a consistency proof file (ledger/consistency.h). SEALMQ_E_NOTFOUND (0, or more than it covers),
+ * _AGAIN (no checkpoint yet), _CONFLICT, _CORRUPT; NOTFOUND, too, when older headers are not here.
+ */
+SEALMQ_MUST_CHECK int prove_consistency(struct block_store *store, uint64_t old_size,
+                                        struct buf *out, char *why, size_t why_size);
 /* The newest record that a checkpoint covers and whose item was described in an earlier block.
  * SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int prove_find_newest_record(struct block_store *store, uint64_t *height,

@@ -3,6 +3,7 @@
  * order, so that what hangs under the header is reached. Nothing may crash, and what is read must
  * be written again as the same bytes. */
 #include "base/assert.h"
+#include "verify/consistency.h"
 #include "verify/verify.h"
 
 #include <stdio.h>
@@ -158,6 +159,25 @@ static void judge_extra(struct bytes extra)
     buf_close(&note);
 }
 
+/* A consistency proof, held against its own checkpoint and against one of the size it names. */
+static void judge_consistency(struct bytes text)
+{
+    struct consistency proof;
+    struct consistency_result result;
+    if (consistency_parse(text, &proof) != 0)
+        return;
+    struct buf again = {0}, since = {0};
+    ASSERT(consistency_format(&proof, &again) == 0 && bytes_equal(buf_bytes(&again), text));
+    proof.checkpoint.size = proof.old_size;
+    checkpoint_format(&proof.checkpoint, &since);
+    int error = verify_consistency(buf_bytes(&since), text, fixture.frozen, &result);
+    ASSERT((error == 0) == (result.why[0] == '\0'));
+    error = verify_consistency(text, text, fixture.frozen, &result);
+    ASSERT((error == 0) == (result.why[0] == '\0'));
+    buf_close(&again);
+    buf_close(&since);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (fixture.own == NULL)
@@ -165,6 +185,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes input = bytes_of(data, size);
     if (bytes_starts_with(input, BYTES_LIT("c2sp")))
         judge(input, fixture.frozen);
+    else if (consistency_is_file(input))
+        judge_consistency(input);
     else
         judge_extra(input);
     return 0;

@@ -74,6 +74,19 @@ def test_the_frozen_note_satisfies_its_policy_and_each_cosigner_counts_once():
             check(too_few)
 
 
+def test_frozen_consistency_proofs_are_what_a_witness_takes():
+    growth = vectors('consistency.json')
+    policy = c2sp.Policy(growth['policy'].encode())
+    seen = [c2sp.Checkpoint(proof['since'].encode()) for proof in growth['proofs']]
+    for proof, old in zip(growth['proofs'], seen):
+        made = c2sp.Growth(proof['file'].encode())
+        assert made.verify(policy, old).size == 7
+        for other in seen:
+            if other.size != old.size:
+                with pytest.raises(Refused):
+                    made.verify(policy, other)
+
+
 @pytest.mark.parametrize('name', PROOFS)
 def test_a_frozen_proof_is_a_tlog_proof_and_holds(proofs, name):
     policy = c2sp.Policy(proofs['policy'])
@@ -269,6 +282,59 @@ def test_a_proof_file_is_one_that_others_can_check(written, tmp_path, what):
         reader.verify_proof(path.read_bytes(), c2sp.Policy(other.policy.read_bytes()),
                             written.genesis.hash)
     other.close()
+
+
+def test_a_consistency_proof_file_is_one_that_a_witness_takes(written, tmp_path):
+    seen = [note for _, note in written.stored('c', 'SELECT size, note FROM checkpoints '
+                                                     'ORDER BY size')]
+    for i, note in enumerate(seen[:1] + seen[-1:]):
+        old = c2sp.Checkpoint(note[:note.index('\n\n') + 1].encode())
+        since, path = tmp_path / f'since-{i}', tmp_path / f'growth-{i}'
+        since.write_text(note)
+        result = written.network.offline('c', 'proof', '-o', path, 'consistency', old.size)
+        assert result.returncode == 0, result.stderr
+        made = c2sp.Growth(path.read_bytes())
+        now = made.verify(written.policy, old)
+        result = lib.run_sealmq('verify', '--policy', written.network.policy, '--since', since,
+                                '--json', path)
+        assert result.returncode == 0, result.stdout
+        shown = json.loads(result.stdout)
+        assert (shown['from'], shown['to']) == (old.size, now.size)
+    since.write_text(note.replace(f'\n{old.size}\n', f'\n{old.size - 1}\n'))
+    result = lib.run_sealmq('verify', '--policy', written.network.policy, '--since', since, path)
+    assert (result.returncode, 'NOT verified' in result.stdout) == (1, True)
+    for size in (0, old.size + 1000):
+        result = written.network.offline('c', 'proof', '-o', tmp_path / 'none', 'consistency', size)
+        assert result.returncode == 66 and 'newest checkpoint is of' in result.stderr
+
+
+def test_a_node_is_asked_whether_its_log_has_only_grown(written):
+    operator = pygateway.Identity.from_file(written.network.folder / 'admin.key',
+                                            written.network.genesis)
+    chain = written.chain('d')
+    with lib.MqttClient(written.network.port('d'), operator.id, operator.id,
+                        operator.token('node/d'), v5=True) as client:
+        def ask(**more):
+            client.publish('chain/plant/query', json.dumps({'query': 'consistency', **more}).encode(), 1)
+            return json.loads(client.next_message().payload)
+        size = len(chain.headers)
+        for start, end in ((1, 1), (1, size), (2, 5), (3, size - 1), (size, size)):
+            answer = ask(**{'from': start, 'to': end})
+            assert (answer['from'], answer['to']) == (start, end)
+            root = c2sp.decode_hash(answer['root'].encode())
+            assert root == chain.log_root(end)
+            c2sp.verify_consistency(start, end, chain.log_root(start), root,
+                                    [c2sp.decode_hash(h.encode()) for h in answer['path']])
+        answer = ask(**{'from': 3})
+        checkpoint, witnesses = written.policy.check(answer['checkpoint'].encode())
+        assert (checkpoint.size, len(witnesses) >= 3) == (answer['to'], True)
+        c2sp.verify_consistency(3, checkpoint.size, chain.log_root(3), checkpoint.root,
+                                [c2sp.decode_hash(h.encode()) for h in answer['path']])
+        for wrong, error in (({'from': 0}, 'ARG'), ({'from': 5, 'to': 4}, 'ARG'),
+                             ({'from': 1, 'to': 0}, 'ARG'), ({'from': -1}, 'PARSE'),
+                             ({'from': '1'}, None), ({}, 'PARSE'), ({'from': 1, 'to': 1.5}, 'PARSE'),
+                             ({'from': 1, 'to': 10 ** 6}, 'NOTFOUND')):
+            assert ask(**wrong).get('error') == error
 
 
 # ---- blocks that need work ----

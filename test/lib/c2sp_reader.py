@@ -1,6 +1,6 @@
 """Reads and verifies signed notes, checkpoints, cosignatures, policies and proofs of transparency
 logs, written from the public texts alone: c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature,
-tlog-policy and tlog-proof, RFC 6962 section 2.1 and RFC 9162 section 2.1. It knows nothing of SealMQ,
+tlog-policy, tlog-proof and tlog-witness, RFC 6962 section 2.1 and RFC 9162 section 2.1. It knows nothing of SealMQ,
 and shares neither code nor cryptographic library with it.
 
 VerifierKey    a key as "<name>+<key id>+<base64>"
@@ -8,6 +8,7 @@ Note           a text and its signature lines
 Checkpoint     origin, size, root
 Policy         logs, witnesses, groups, quorum
 Proof          a .tlog-proof file
+Growth         a consistency proof with its checkpoint, as witnesses take it
 verify_inclusion, verify_consistency
 
 Everything that is malformed or does not hold raises Refused, with words.
@@ -321,3 +322,29 @@ class Proof:
         checkpoint, witnesses = policy.check(self.note)
         verify_inclusion(leaf_hash(entry), self.index, checkpoint.size, self.path, checkpoint.root)
         return checkpoint, witnesses
+
+
+# --- tlog-witness: the body of add-checkpoint ---
+
+class Growth:
+    """Old size, consistency proof, and a checkpoint."""
+
+    def __init__(self, data):
+        lines = data.split(b'\n')
+        if not lines[0].startswith(b'old '):
+            raise Refused('no old size')
+        self.old_size, at, self.path = decode_decimal(lines[0][len(b'old '):]), 1, []
+        while at < len(lines) and lines[at] != b'':
+            self.path.append(decode_hash(lines[at]))
+            at += 1
+        self.note = b'\n'.join(lines[at + 1:])
+        if len(self.path) > 63:
+            raise Refused('more than 63 hashes')
+
+    def verify(self, policy, old):
+        """That the log of `old` (a Checkpoint) has grown into this one. The new Checkpoint."""
+        checkpoint, _ = policy.check(self.note)
+        if (checkpoint.origin, self.old_size) != (old.origin, old.size):
+            raise Refused('from another size, or of another log')
+        verify_consistency(old.size, checkpoint.size, old.root, checkpoint.root, self.path)
+        return checkpoint
