@@ -9,6 +9,7 @@ import pytest
 
 import c2sp_reader as c2sp
 import pygateway
+import sealmq_chain
 import sealmq_network
 import sealmq_reader as reader
 import sealmq_testlib as lib
@@ -139,7 +140,7 @@ def test_the_frozen_genesis_has_its_canonical_form(chain_vectors):
 
 def test_the_frozen_chain_follows_block_by_block(chain_vectors):
     genesis = reader.Genesis(chain_vectors['genesis']['json'])
-    chain = reader.Chain(genesis)
+    chain = sealmq_chain.Chain(genesis)
     assert chain.headers[0].hash.hex() == chain_vectors['blocks'][0]['hash']
     for block in chain_vectors['blocks'][1:]:
         made = chain.append(bytes.fromhex(block['wire']))
@@ -220,7 +221,7 @@ class Written:
 
     def chain(self, letter):
         """A node's whole chain, checked from its genesis on."""
-        chain = reader.Chain(self.genesis)
+        chain = sealmq_chain.Chain(self.genesis)
         for header, body, certificate in self.stored(
                 letter, 'SELECT header, body, certificate FROM blocks ORDER BY height'):
             chain.append(reader.string(2, header) + body, certificate)
