@@ -8,6 +8,7 @@
 #define SEALMQ_NODE_AGREEMENT_H
 
 #include "consensus/pbft.h"
+#include "node/offences.h"
 #include "node/receipts.h"
 #include "node/registry.h"
 
@@ -65,6 +66,8 @@ struct agreement_status {
 };
 /* As of the last step. From any thread. */
 void agreement_status_get(struct agreement *agreement, struct agreement_status *out);
+/* Messages of other nodes that were refused. From any thread. */
+void agreement_offences_get(struct agreement *agreement, struct offences *out);
 
 /* That the log of headers of size `from` is the beginning of that of size `to`. */
 struct log_growth {

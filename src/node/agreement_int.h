@@ -33,9 +33,10 @@ struct agreement {
     bool is_started;
     atomic_bool is_stopping;
 
-    pthread_mutex_t lock; /* over the mailbox and the status */
+    pthread_mutex_t lock; /* over the mailbox, the status and the offences */
     struct letters letters;
     struct agreement_status status;
+    struct offences offences;
 
     /* Over the chain and the checkpoint: written by the thread, read by those who ask. */
     pthread_rwlock_t chain_lock;
@@ -82,6 +83,8 @@ int agreement_step(struct agreement *agreement, const struct pbft_event *event);
 /* The same without giving the answers that it asks for. */
 int agreement_step_once(struct agreement *agreement, const struct pbft_event *event);
 void agreement_tick(struct agreement *agreement);
+/* Counts and logs something that was refused from the validator (-1: of nobody that is known). */
+void agreement_blame(struct agreement *agreement, int validator, int error, const char *words);
 /* Gives receipts for all that the newest checkpoint covers. */
 void agreement_hand_out_receipts(struct agreement *agreement);
 /* The newest checkpoint, retained on chain/<network>/head. */

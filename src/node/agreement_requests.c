@@ -81,6 +81,8 @@ void agreement_take_request(struct agreement *agreement, struct bytes client, in
     int error = request_decode(wire, &request);
     if (error != 0) {
         refuse(agreement, client, 0, error);
+        if (client.n == 0)
+            agreement_blame(agreement, peer, error, "a request that was passed on");
         return;
     }
     if (!mempool_has(agreement->mempool, &request.hash))
@@ -89,4 +91,7 @@ void agreement_take_request(struct agreement *agreement, struct bytes client, in
         error = take_signed(agreement, client, peer, &request);
     if (error != 0)
         refuse(agreement, client, request.number, error);
+    /* Nodes pass on what they have checked. */
+    if (error == SEALMQ_E_SIGNATURE && client.n == 0)
+        agreement_blame(agreement, peer, error, "a request that was passed on");
 }

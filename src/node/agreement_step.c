@@ -224,7 +224,27 @@ static void take_checkpoint(struct agreement *agreement, struct bytes note)
     agreement_publish_head(agreement);
 }
 
-static void take_note(struct agreement *agreement, const struct pbft_note *note)
+void agreement_blame(struct agreement *agreement, int validator, int error, const char *words)
+{
+    const char *who = validator_name(agreement, validator);
+    agreement->shown.bad_messages_total++;
+    pthread_mutex_lock(&agreement->lock);
+    offences_count(&agreement->offences, validator >= 0 ? who : "", error);
+    pthread_mutex_unlock(&agreement->lock);
+    refusals_log(&agreement->refusals, agreement_now_ms(), COMPONENT,
+                 "refused a message from %s: %s (%s)", who, sealmq_error_text(error), words);
+}
+
+void agreement_offences_get(struct agreement *agreement, struct offences *out)
+{
+    pthread_mutex_lock(&agreement->lock);
+    *out = agreement->offences;
+    pthread_mutex_unlock(&agreement->lock);
+}
+
+/* `via`: the validator whose link brought what the note is about, or -1. What cannot be read, or
+ * was not signed by who it names, is that one's doing. */
+static void take_note(struct agreement *agreement, const struct pbft_note *note, int via)
 {
     const char *peer = validator_name(agreement, note->peer);
     const char *words = note->words != NULL ? note->words : "";
@@ -239,10 +259,7 @@ static void take_note(struct agreement *agreement, const struct pbft_note *note)
         log_info(COMPONENT, "view %llu has begun", value);
         break;
     case PBFT_NOTE_REFUSED:
-        agreement->shown.bad_messages_total++;
-        refusals_log(&agreement->refusals, agreement_now_ms(), COMPONENT,
-                     "refused a message from %s: %s (%s)", peer, sealmq_error_text(note->error),
-                     words);
+        agreement_blame(agreement, note->peer >= 0 ? note->peer : via, note->error, words);
         break;
     case PBFT_NOTE_MISBEHAVIOUR:
         log_error(COMPONENT, "%s has signed two things that cannot both be honest: %s", peer,
@@ -293,6 +310,7 @@ void agreement_fail(struct agreement *agreement, const char *what, int error)
 int agreement_step_once(struct agreement *agreement, const struct pbft_event *event)
 {
     struct pbft_update update = {0};
+    int via = event->kind == PBFT_EVENT_MESSAGE ? event->message.peer : -1;
     if (agreement->is_broken)
         return SEALMQ_E_CLOSED;
     pthread_rwlock_wrlock(&agreement->chain_lock);
@@ -316,7 +334,7 @@ int agreement_step_once(struct agreement *agreement, const struct pbft_event *ev
     if (update.checkpoint.n != 0)
         take_checkpoint(agreement, update.checkpoint);
     for (size_t i = 0; i < update.note_count; i++)
-        take_note(agreement, &update.notes[i]);
+        take_note(agreement, &update.notes[i], via);
     set_deadline(agreement, update.deadline_ms);
     answers_collect(agreement, &update);
     return error;

@@ -3,7 +3,9 @@
  * has signatures to be checked, and is taken a few at a time.
  *
  * Bounded as a whole and for each source, so that neither one client nor one faulty node leaves no
- * room for the rest. *
+ * room for the rest. What nodes say is taken from each of them in turn: one that floods waits
+ * behind itself, and keeps nobody's votes from being heard.
+ *
  * Without a lock: the caller has one. */
 #ifndef SEALMQ_NODE_LETTERS_H
 #define SEALMQ_NODE_LETTERS_H
@@ -40,8 +42,11 @@ struct letters_queue {
 };
 
 struct letters {
-    struct letters_queue nodes, clients;
-    struct tally said[VALIDATORS_MAX], passed_on[VALIDATORS_MAX];
+    struct letters_queue said[VALIDATORS_MAX + 1]; /* by validator; the last: by another */
+    size_t turn;                                   /* whose is taken next, if there is one */
+    struct tally all_said;
+    struct letters_queue clients;
+    struct tally passed_on[VALIDATORS_MAX];
     struct tallies client;
 };
 
@@ -49,7 +54,7 @@ struct letters {
 void letters_init(struct letters *letters, uint64_t seed);
 /* Takes the letter over. SEALMQ_E_BUSY: not taken, a bound is reached. */
 SEALMQ_MUST_CHECK int letters_put(struct letters *letters, struct letter *letter);
-/* The next of the nodes, or of the clients; NULL when none waits. The caller frees it. */
+/* The next of the nodes, in turn, or of the clients; NULL when none waits. The caller frees it. */
 struct letter *letters_take_node(struct letters *letters);
 struct letter *letters_take_client(struct letters *letters);
 void letters_close(struct letters *letters);

@@ -44,7 +44,8 @@ struct node {
 
     void *failed_context;
     void (*failed)(void *context);
-    _Atomic int failure; /* the first error that this node cannot live with */
+    _Atomic uint64_t messages_dropped; /* of other nodes, because too many of theirs waited */
+    _Atomic int failure;               /* the first error that this node cannot live with */
 };
 
 /* What one worker's thread has of a node. */

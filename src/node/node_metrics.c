@@ -12,7 +12,27 @@ static void gauge(struct buf *out, const char *name, const char *help, uint64_t 
     metrics_one(out, name, "gauge", help, (double)value);
 }
 
-static void append_chain(const struct agreement_status *s, struct buf *out)
+/* Families have samples, so those that can have none are left out. */
+static void append_offences(const struct offences *offences, struct buf *out)
+{
+    static const char reasons[] = "sealmq_chain_messages_refused_total";
+    static const char senders[] = "sealmq_chain_messages_refused_by_sender_total";
+    if (offences->offender_count == 0)
+        return;
+    metrics_family(out, reasons, "counter", "Messages of other nodes refused, by reason.");
+    for (int i = 0; i < OFFENCE_REASONS; i++)
+        if (offences->by_reason[i] != 0)
+            metrics_sample(out, reasons, "reason", sealmq_error_name(-i),
+                           (double)offences->by_reason[i]);
+    metrics_family(out, senders, "counter", "Messages of other nodes refused, by sender.");
+    for (size_t i = 0; i <= OFFENDERS_MAX; i++)
+        if (offences->offenders[i].total != 0)
+            metrics_sample(out, senders, "sender", offences->offenders[i].id,
+                           (double)offences->offenders[i].total);
+}
+
+static void append_chain(const struct agreement_status *s, const struct offences *offences,
+                         uint64_t dropped, struct buf *out)
 {
     gauge(out, "sealmq_chain_height", "Height of the newest block.", s->pbft.height);
     gauge(out, "sealmq_chain_peers_height", "Height that other nodes claim.", s->pbft.peers_height);
@@ -34,6 +54,9 @@ static void append_chain(const struct agreement_status *s, struct buf *out)
             s->dropped_total);
     counter(out, "sealmq_chain_bad_messages_total", "Messages of other nodes that were not valid.",
             s->bad_messages_total);
+    counter(out, "sealmq_chain_messages_dropped_total",
+            "Messages of other nodes dropped, because too many of theirs waited.", dropped);
+    append_offences(offences, out);
     if (s->peer_count == 0)
         return; /* a family has samples */
     metrics_family(out, "sealmq_chain_peer_connected", "gauge", "Whether a node is connected.");
@@ -81,13 +104,15 @@ void node_append_metrics(void *context, struct buf *out)
 {
     const struct node *node = context;
     struct agreement_status chain;
+    struct offences offences;
     struct historian_stats history;
     struct device_service_stats devices;
     uint64_t logins_refused;
     agreement_status_get(node->agreement, &chain);
+    agreement_offences_get(node->agreement, &offences);
     historian_stats_get(node->historian, &history);
     node_device_stats(node, &devices, &logins_refused);
-    append_chain(&chain, out);
+    append_chain(&chain, &offences, atomic_load(&node->messages_dropped), out);
     append_history(&history, out);
     append_devices(&devices, logins_refused, out);
 }

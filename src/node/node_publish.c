@@ -28,9 +28,13 @@ static enum broker_verdict consensus_message(struct node_worker *worker,
         return refuse(MQTT_REASON_TOPIC_NAME_INVALID, reason);
     int peer = validator_set_find(&node->genesis.validators, in->client_id);
     int error = agreement_message(node->agreement, kind, peer, in->payload);
-    if (error != 0)
-        log_debug(COMPONENT, "a message of %.*s is dropped: %s", (int)in->client_id.n,
-                  (const char *)in->client_id.p, sealmq_error_text(error));
+    if (error != 0) {
+        atomic_fetch_add(&node->messages_dropped, 1);
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), COMPONENT,
+                     "a message of %.*s is dropped, because too many of its wait: %s",
+                     node_shown(in->client_id), (const char *)in->client_id.p,
+                     sealmq_error_text(error));
+    }
     return refuse(error == 0 ? MQTT_REASON_SUCCESS : MQTT_REASON_SERVER_BUSY, reason);
 }
 

@@ -285,6 +285,17 @@ static void noise_between_nodes_is_counted_and_harmless(void **state)
     wait_for(side, &side->refusals, 1);
     assert_true(status(side).bad_messages_total > 10);
     assert_int_equal(status(side).pbft.height, 0);
+    /* All of it is held against the one whose link brought it. */
+    static struct offences offences;
+    agreement_offences_get(side->agreement, &offences);
+    assert_int_equal(offences.offender_count, 1);
+    assert_string_equal(offences.offenders[0].id, side->plant.genesis.validators.v[2].id);
+    assert_int_equal(offences.offenders[0].total, status(side).bad_messages_total);
+    uint64_t reasons = 0;
+    for (size_t i = 0; i < OFFENCE_REASONS; i++)
+        reasons += offences.by_reason[i];
+    assert_int_equal(reasons, status(side).bad_messages_total);
+    assert_true(offences.by_reason[-SEALMQ_E_SHORT] > 0);
     buf_close(&wire);
     side_free(side);
 }

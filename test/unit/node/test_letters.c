@@ -90,6 +90,27 @@ static void one_node_leaves_room_for_the_others(void **state)
     letters_close(&letters);
 }
 
+static void a_node_that_floods_waits_behind_itself(void **state)
+{
+    (void)state;
+    assert_int_equal(put_while_taken(LETTER_MESSAGE, PBFT_MSG_PREPARE, 3, "", 100),
+                     LETTERS_ITEMS_MAX / 2);
+    for (int peer = 0; peer < 3; peer++)
+        assert_int_equal(put(LETTER_MESSAGE, PBFT_MSG_PREPARE, peer, "", 1), 0);
+    assert_int_equal(put(LETTER_MESSAGE, PBFT_MSG_PREPARE, -1, "", 1), 0);
+    size_t flood = 0, others = 0;
+    for (int i = 0; i < 10; i++) {
+        struct letter *letter = letters_take_node(&letters);
+        assert_non_null(letter);
+        *(letter->peer == 3 ? &flood : &others) += 1;
+        free(letter);
+    }
+    assert_int_equal(others, 4); /* within two rounds, all that the others said */
+    assert_int_equal(flood, 6);
+    letters_close(&letters);
+    assert_int_equal(letters.all_said.items + letters.all_said.bytes, 0);
+}
+
 static void each_queue_keeps_its_order(void **state)
 {
     (void)state;
@@ -119,6 +140,7 @@ int main(void)
         cmocka_unit_test(a_client_has_a_bound_of_its_own),
         cmocka_unit_test(clients_together_leave_room_for_the_nodes),
         cmocka_unit_test(one_node_leaves_room_for_the_others),
+        cmocka_unit_test(a_node_that_floods_waits_behind_itself),
         cmocka_unit_test(each_queue_keeps_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
