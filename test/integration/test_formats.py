@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import c2sp_reader as c2sp
 import pygateway
@@ -14,6 +16,7 @@ import sealmq_network
 import sealmq_reader as reader
 import sealmq_testlib as lib
 from c2sp_reader import Refused
+from sealmq_messages import LABELS, TOPICS, Message
 
 VECTORS = Path(__file__).resolve().parents[1] / 'vectors'
 PROOFS = ('block', 'describe', 'data', 'receipt', 'register', 'record', 'row')
@@ -157,6 +160,30 @@ def test_the_frozen_chain_follows_block_by_block(chain_vectors):
     held.verify(certificate['label'], genesis.validators, genesis.validators_hash, genesis.hash)
     with pytest.raises(Refused):
         held.verify('sealmq/prepare/1', genesis.validators, genesis.validators_hash, genesis.hash)
+
+
+def test_every_frozen_consensus_message_is_read_and_its_signature_holds():
+    frozen = vectors('consensus.json')
+    genesis, validators_hash = unhex(frozen['genesis'], frozen['validators_hash'])
+    keys = [Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(
+        Encoding.Raw, PublicFormat.Raw) for seed in unhex(*frozen['seeds'])]
+    for wanted in frozen['messages']:
+        data = bytes.fromhex(wanted['wire'])
+        message = Message(wanted['kind'], data)
+        assert TOPICS[wanted['kind'] - 1] == wanted['topic']
+        if wanted['kind'] == 1:
+            continue
+        assert message.sender == wanted['sender']
+        message.verify(keys, validators_hash, genesis)
+        for wrong in (data[:-1], data + b'\0', b'\2' + data[1:], data[:1] + b'\0' + data[2:]):
+            with pytest.raises(Refused):
+                Message(wanted['kind'], wrong)
+        if wanted['kind'] in LABELS:
+            with pytest.raises(Refused):
+                message.verify(keys, genesis, genesis)
+            with pytest.raises(Refused):
+                message.verify(keys[::-1], validators_hash, genesis)
+    assert {wanted['kind'] for wanted in frozen['messages']} == set(range(1, 11))
 
 
 def test_state_roots_and_paths_are_the_frozen_ones():
