@@ -87,6 +87,13 @@ bench: all
 	@bench/run $(BUILD)/src/cli/sealmq $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)') \
 	    --json $(BUILD)/bench.json
 
+# Four nodes on loopback. PARTS=rates,lone,... chooses; QUICK=1 takes two minutes, otherwise ten.
+.PHONY: bench-chain
+bench-chain: all
+	@cmake --build $(BUILD) --target bench_programs
+	@bench/chain $(BUILD)/src/cli/sealmq $(if $(QUICK),--quick) $(if $(PARTS),--parts '$(PARTS)') \
+	    --json $(BUILD)/bench-chain.json
+
 # What is too long for every change: many seeds, long fuzzing, the tests over and over.
 soak:
 	@$(MAKE) --no-print-directory sim SEEDS=$${SOAK_SEEDS:-50000} FIRST_SEED=$$(date +%s)
@@ -129,6 +136,7 @@ help:
 	@echo "make sim         SEEDS=$(SEEDS) simulated clusters from FIRST_SEED=$(FIRST_SEED)"
 	@echo "make model       the rules of agreement in every state of a small model, and broken ones"
 	@echo "make bench       measurements beside Mosquitto: ROWS='pairs-*,latency-*', QUICK=1"
+	@echo "make bench-chain measurements of four nodes and their chain: PARTS='rates,lone', QUICK=1"
 	@echo "make soak        hours: many seeds, long fuzzing, tests over and over"
 	@echo "make faults      part of it: seven nodes with every fault in turn, 20 times, half an hour"
 	@echo "make churn       part of it: clients come and go for 15 minutes, and nothing is left of them"

@@ -126,7 +126,7 @@ static void on_closed(struct wire *wire)
         open_client(crowd, client);
 }
 
-static const struct reader crowd_reader = {on_packet, on_closed};
+static const struct wire_reader crowd_reader = {on_packet, on_closed};
 
 static void crowd_init(struct crowd *crowd, const struct load_options *options,
                        struct load_result *result)

@@ -212,8 +212,8 @@ static void on_closed(struct wire *wire)
         flow->result->broken++;
 }
 
-static const struct reader subscriber_reader = {on_subscriber_packet, on_closed};
-static const struct reader publisher_reader = {on_publisher_packet, on_closed};
+static const struct wire_reader subscriber_reader = {on_subscriber_packet, on_closed};
+static const struct wire_reader publisher_reader = {on_publisher_packet, on_closed};
 
 /* --- a run --------------------------------------------------------------------------------- */
 
@@ -225,7 +225,7 @@ static void *zeroed(size_t count, size_t size)
     return memory;
 }
 
-static void open_wire(struct flow *flow, struct wire *wire, const struct reader *reader,
+static void open_wire(struct flow *flow, struct wire *wire, const struct wire_reader *reader,
                       const char *kind, uint32_t number)
 {
     char id[32];

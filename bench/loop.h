@@ -25,7 +25,7 @@ struct packet {
     size_t total;        /* bytes that the body had; more than n when it was long */
 };
 
-struct reader {
+struct wire_reader {
     void (*packet)(struct wire *wire, const struct packet *packet);
     /* The peer has closed, or broken the protocol. The wire is closed already. */
     void (*closed)(struct wire *wire);
@@ -33,7 +33,7 @@ struct reader {
 
 struct wire {
     int fd; /* -1: closed */
-    const struct reader *reader;
+    const struct wire_reader *reader;
     void *owner;
     uint8_t *out;
     size_t out_n, out_sent, out_capacity;
