@@ -88,6 +88,11 @@ uint64_t chain_changed_height(const struct chain *chain, struct bytes id);
  * not the sender's business). */
 SEALMQ_MUST_CHECK int chain_check_signatures(const struct chain *chain,
                                              const struct request *request);
+/* The same in two halves for DATA and DESCRIBE, which bear one signature: the key that it must be
+ * of in the next block; the rest is request_verify. SEALMQ_E_UNKNOWN, _REVOKED, _DENIED; _TYPE: it
+ * is of another kind. */
+SEALMQ_MUST_CHECK int chain_signer_key(const struct chain *chain, const struct request *request,
+                                       struct public_key *out);
 /* The cheap part: number unused and in the window, sender active and of the right role, interval
  * starts where the last ended, pending ones known, items not redefined, record items described,
  * values of their types.

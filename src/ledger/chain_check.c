@@ -52,6 +52,18 @@ static int check_admin_signatures(const struct chain *chain, const struct reques
     return request_verify_proof(request, &chain->genesis.hash);
 }
 
+int chain_signer_key(const struct chain *chain, const struct request *request,
+                     struct public_key *out)
+{
+    if (request->kind != REQUEST_DATA && request->kind != REQUEST_DESCRIBE)
+        return SEALMQ_E_TYPE;
+    const struct public_key *key;
+    int error = check_member_sender(chain, request->sender, &key);
+    if (error == 0)
+        *out = *key;
+    return error;
+}
+
 int chain_check_signatures(const struct chain *chain, const struct request *request)
 {
     if (!request_is_by_member(request))

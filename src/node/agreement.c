@@ -11,7 +11,7 @@
 #define COMPONENT "agreement"
 
 #define NODE_LETTERS_A_TURN   256
-#define CLIENT_LETTERS_A_TURN 32 /* each has a signature to be checked */
+#define CLIENT_LETTERS_A_TURN 128
 
 /* ---- the mailbox ---- */
 
@@ -54,33 +54,29 @@ int agreement_announce(struct agreement *agreement, struct bytes payload)
     return post(agreement, &(struct letter){.kind = LETTER_ANNOUNCE, .peer = -1}, payload);
 }
 
-static void take_letter(struct agreement *agreement, const struct letter *letter)
+/* Frees the letter, or gives it to who does. */
+static void take_letter(struct agreement *agreement, struct letter *letter)
 {
     struct bytes bytes = bytes_of(letter->bytes, letter->size);
-    switch (letter->kind) {
-    case LETTER_ANNOUNCE:
+    if (letter->kind == LETTER_REQUEST || letter->message == PBFT_MSG_REQUEST) {
+        agreement_take_request(agreement, letter);
+        return;
+    }
+    if (letter->kind == LETTER_ANNOUNCE)
         peers_send(agreement, -1, "announce", bytes);
-        break;
-    case LETTER_REQUEST:
-        agreement_take_request(agreement, bytes_str(letter->client), -1, bytes);
-        break;
-    case LETTER_MESSAGE:
-        if (letter->message == PBFT_MSG_REQUEST) {
-            agreement_take_request(agreement, (struct bytes){0}, letter->peer, bytes);
-            break;
-        }
+    else
         (void)agreement_step(agreement, &(struct pbft_event){
                                             .kind = PBFT_EVENT_MESSAGE,
                                             .now_ms = agreement_now_ms(),
                                             .wall_us = agreement_wall_us(),
                                             .message = {letter->message, bytes, letter->peer},
                                         });
-        break;
-    }
+    free(letter);
 }
 
 static void stop_loop(struct agreement *agreement)
 {
+    checks_stop(agreement); /* its threads wake this loop */
     peers_stop(agreement);
     uv_timer_stop(&agreement->deadline);
     uv_close((uv_handle_t *)&agreement->deadline, NULL);
@@ -105,7 +101,6 @@ static bool take_letters(struct agreement *agreement,
         if (letter == NULL)
             return true;
         take_letter(agreement, letter);
-        free(letter);
     }
     return false;
 }
@@ -115,8 +110,10 @@ static bool take_letters(struct agreement *agreement,
 static void on_wake(uv_async_t *wake)
 {
     struct agreement *agreement = wake->data;
+    checks_collect(agreement);
     bool is_all = take_letters(agreement, letters_take_node, NODE_LETTERS_A_TURN);
-    if (is_all)
+    bool has_room = checks_have_room(agreement); /* if not, the checker wakes us */
+    if (is_all && has_room)
         is_all = take_letters(agreement, letters_take_client, CLIENT_LETTERS_A_TURN);
     if (atomic_load(&agreement->is_stopping))
         stop_loop(agreement);
@@ -420,6 +417,8 @@ int agreement_new(const struct agreement_options *options, struct agreement **ou
     int error = load(agreement, why, why_size);
     if (error == 0)
         error = start_loop(agreement);
+    if (error == 0)
+        error = checks_start(agreement);
     if (error != 0) {
         if (why[0] == '\0')
             snprintf(why, why_size, "%s", sealmq_error_text(error));

@@ -1,5 +1,5 @@
-/* What the core asks its host to do: to check a proposal's signatures, to read stored blocks. The
- * answers wait in a list and are given as events, one after another. */
+/* What the core asks its host to do: to check a proposal's signatures (agreement_checks.c), to read
+ * stored blocks. The answers wait in a list and are given as events, one after another. */
 #include "base/log.h"
 #include "node/agreement_int.h"
 
@@ -16,24 +16,6 @@ struct answer {
     struct buf block[SERVE_BLOCKS_MAX], certificate[SERVE_BLOCKS_MAX];
     struct pbft_stored_block list[SERVE_BLOCKS_MAX];
 };
-
-/* Whether all requests of a proposal bear valid signatures; those in the mempool were checked. */
-static bool proposal_is_signed(struct agreement *agreement, struct bytes wire)
-{
-    struct block block;
-    if (block_decode(wire, &block) != 0)
-        return false;
-    struct bytes list = block.requests, request_wire;
-    while (block_requests_next(&list, &request_wire)) {
-        struct request request;
-        if (request_decode(request_wire, &request) != 0)
-            return false;
-        if (!mempool_has(agreement->mempool, &request.hash) &&
-            chain_check_signatures(agreement->chain, &request) != 0)
-            return false;
-    }
-    return true;
-}
 
 static void read_blocks(struct agreement *agreement, uint64_t from, size_t count,
                         struct answer *answer)
@@ -83,14 +65,20 @@ static struct answer *answer_add(struct agreement *agreement, enum pbft_event_ki
     return answer;
 }
 
+void answers_add_verified(struct agreement *agreement, const struct hash *header, bool valid)
+{
+    struct answer *answer = answer_add(agreement, PBFT_EVENT_VERIFIED);
+    if (answer == NULL)
+        return;
+    answer->event.verified.header = *header;
+    answer->event.verified.valid = valid;
+}
+
 void answers_collect(struct agreement *agreement, const struct pbft_update *update)
 {
     struct answer *answer;
-    if (update->verify_block.n != 0 &&
-        (answer = answer_add(agreement, PBFT_EVENT_VERIFIED)) != NULL) {
-        answer->event.verified.header = update->verify_header;
-        answer->event.verified.valid = proposal_is_signed(agreement, update->verify_block);
-    }
+    if (update->verify_block.n != 0)
+        checks_begin_proposal(agreement, &update->verify_header, update->verify_block);
     if (update->serve.count != 0 && (answer = answer_add(agreement, PBFT_EVENT_SERVED)) != NULL) {
         answer->event.served.peer = update->serve.peer;
         read_blocks(agreement, update->serve.from, update->serve.count, answer);

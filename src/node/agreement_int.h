@@ -4,6 +4,7 @@
 
 #include "net/link.h"
 #include "node/agreement.h"
+#include "node/checker.h"
 #include "node/letters.h"
 #include "node/refusals.h"
 #include "store/blocks.h"
@@ -25,6 +26,8 @@ struct peer {
 };
 
 struct answer;
+struct held;
+struct proposal_check;
 
 struct agreement {
     struct agreement_options options;
@@ -59,6 +62,10 @@ struct agreement {
     bool is_alone;                 /* said in the log that the chain waits for others */
     struct agreement_status shown; /* the status under construction */
     struct refusals refusals;
+    struct checker *checker;
+    struct held *held; /* requests whose signatures are being checked */
+    size_t held_count, held_bytes;
+    struct proposal_check *proposal_check;
     bool is_broken; /* see options.failed */
 };
 
@@ -94,9 +101,36 @@ void agreement_publish_head(struct agreement *agreement);
 void answers_collect(struct agreement *agreement, const struct pbft_update *update);
 void answers_give(struct agreement *agreement);
 void answers_drop(struct agreement *agreement);
+/* The answer to the core's question for a proposal's signatures. */
+void answers_add_verified(struct agreement *agreement, const struct hash *header, bool valid);
 
-/* agreement_requests.c: a request of a client (empty: passed on by `peer`). */
-void agreement_take_request(struct agreement *agreement, struct bytes client, int peer,
-                            struct bytes wire);
+/* agreement_requests.c: a request of a client, or passed on by another node. Takes the letter. */
+void agreement_take_request(struct agreement *agreement, struct letter *letter);
+/* Its signatures are good. Takes the letter. */
+void agreement_take_signed(struct agreement *agreement, struct letter *letter,
+                           const struct request *request);
+/* Counts it, and tells the client. */
+void agreement_refuse(struct agreement *agreement, const struct letter *letter, uint64_t number,
+                      int error);
+
+/* agreement_checks.c: signatures, which other threads check. */
+#define HELD_MAX       512 /* requests; with more under check no client's letters are taken */
+#define HELD_BYTES_MAX (16 * 1024 * 1024)
+SEALMQ_MUST_CHECK int checks_start(struct agreement *agreement);
+void checks_stop(struct agreement *agreement);
+bool checks_have_room(const struct agreement *agreement);
+/* 0: all signatures are good; SEALMQ_E_AGAIN: that is being found out. What
+ * chain_check_signatures says, SEALMQ_E_NOMEM. */
+SEALMQ_MUST_CHECK int checks_ask(struct agreement *agreement, const struct request *request,
+                                 bool is_urgent);
+/* Keeps the letter until its request is checked; then agreement_take_signed or a refusal. `request`
+ * is the letter's, decoded. SEALMQ_E_NOMEM: the letter is still the caller's. */
+SEALMQ_MUST_CHECK int checks_hold(struct agreement *agreement, struct letter *letter,
+                                  const struct request *request);
+/* Begins to check the requests of a proposal, in place of any other. */
+void checks_begin_proposal(struct agreement *agreement, const struct hash *header,
+                           struct bytes wire);
+/* Goes on with what was checked. */
+void checks_collect(struct agreement *agreement);
 
 #endif

@@ -2,14 +2,21 @@
  * already. */
 #include "node/agreement_int.h"
 
+#include <stdlib.h>
+
 #define COMPONENT "agreement"
 
-static void refuse(struct agreement *agreement, struct bytes client, uint64_t number, int error)
+void agreement_refuse(struct agreement *agreement, const struct letter *letter, uint64_t number,
+                      int error)
 {
+    struct bytes client = bytes_str(letter->client);
     agreement->shown.refused_total++;
     agreement_show_status(agreement); /* before the answer: whoever gets it may ask for counts */
-    if (client.n == 0)
+    if (client.n == 0) {
+        if (error == SEALMQ_E_SIGNATURE) /* nodes pass on what they have checked */
+            agreement_blame(agreement, letter->peer, error, "a request that was passed on");
         return;
+    }
     refusals_log(&agreement->refusals, agreement_now_ms(), COMPONENT,
                  "request %llu of %.*s is refused: %s", (unsigned long long)number, (int)client.n,
                  (const char *)client.p, sealmq_error_text(error));
@@ -45,9 +52,11 @@ static int find_recorded(struct agreement *agreement, struct bytes client,
     return 0;
 }
 
-static int take_signed(struct agreement *agreement, struct bytes client, int peer,
-                       const struct request *request)
+/* Into the mempool, and for a client the wish for a receipt. */
+static int add(struct agreement *agreement, const struct letter *letter,
+               const struct request *request)
 {
+    struct bytes client = bytes_str(letter->client);
     struct pbft_event event = {
         .now_ms = agreement_now_ms(),
         .wall_us = agreement_wall_us(),
@@ -56,7 +65,7 @@ static int take_signed(struct agreement *agreement, struct bytes client, int pee
         event.kind = PBFT_EVENT_MESSAGE;
         event.message.kind = PBFT_MSG_REQUEST;
         event.message.bytes = request->wire;
-        event.message.peer = peer;
+        event.message.peer = letter->peer;
         (void)agreement_step(agreement, &event);
         return 0;
     }
@@ -74,24 +83,48 @@ static int take_signed(struct agreement *agreement, struct bytes client, int pee
     return error;
 }
 
-void agreement_take_request(struct agreement *agreement, struct bytes client, int peer,
-                            struct bytes wire)
+void agreement_take_signed(struct agreement *agreement, struct letter *letter,
+                           const struct request *request)
 {
-    struct request request;
-    int error = request_decode(wire, &request);
-    if (error != 0) {
-        refuse(agreement, client, 0, error);
-        if (client.n == 0)
-            agreement_blame(agreement, peer, error, "a request that was passed on");
+    int error = add(agreement, letter, request);
+    if (error != 0)
+        agreement_refuse(agreement, letter, request->number, error);
+    free(letter);
+}
+
+/* Whether there is anything to be recorded: 0, or SEALMQ_E_EXISTS when the number was used. Whoever
+ * sent it then gets the receipt of what is on the chain, or nothing, whatever was signed. */
+static int look_up_used(struct agreement *agreement, const struct letter *letter,
+                        const struct request *request)
+{
+    if (!chain_request_used(agreement->chain, request->sender, request->number))
+        return 0;
+    if (letter->client[0] == '\0')
+        return SEALMQ_E_EXISTS;
+    int error = find_recorded(agreement, bytes_str(letter->client), request);
+    return error == 0 ? SEALMQ_E_EXISTS : error;
+}
+
+void agreement_take_request(struct agreement *agreement, struct letter *letter)
+{
+    struct request request = {0};
+    int error = request_decode(bytes_of(letter->bytes, letter->size), &request);
+    if (error != 0 && letter->client[0] == '\0')
+        agreement_blame(agreement, letter->peer, error, "a request that was passed on");
+    if (error == 0)
+        error = look_up_used(agreement, letter, &request);
+    if (error == 0 && !mempool_has(agreement->mempool, &request.hash))
+        error = checks_ask(agreement, &request, false);
+    if (error == SEALMQ_E_AGAIN) {
+        error = checks_hold(agreement, letter, &request);
+        if (error == 0)
+            return;
+    }
+    if (error == 0) {
+        agreement_take_signed(agreement, letter, &request);
         return;
     }
-    if (!mempool_has(agreement->mempool, &request.hash))
-        error = chain_check_signatures(agreement->chain, &request);
-    if (error == 0)
-        error = take_signed(agreement, client, peer, &request);
-    if (error != 0)
-        refuse(agreement, client, request.number, error);
-    /* Nodes pass on what they have checked. */
-    if (error == SEALMQ_E_SIGNATURE && client.n == 0)
-        agreement_blame(agreement, peer, error, "a request that was passed on");
+    if (error != SEALMQ_E_EXISTS)
+        agreement_refuse(agreement, letter, request.number, error);
+    free(letter);
 }
