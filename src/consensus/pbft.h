@@ -15,7 +15,11 @@
  * a replica whose vote store was lost, and of a node that is not a validator).
  *
  * Contract with the host, for every update, in this order:
- *   1. make all of `writes` durable in one atomic step (skip when there are none);
+ *   1. write all of `writes`, blocks and checkpoint in one atomic step (skip when there are none),
+ *      and make it durable, with all steps before it, if the update `must_be_durable`. A crash may
+ *      take other steps, newest first: they hold blocks and checkpoints alone. Of each block a
+ *      quorum keeps the prepared certificate until the block is durable there; so what is final
+ *      stays so, and who has lost it gets it from others, or votes for it again;
  *   2. send `messages`;
  *   3. act on the rest.
  * and only then give the next event. So nothing is ever sent that a crash could make untrue.
@@ -158,11 +162,14 @@ struct pbft_note {
 struct pbft_update {
     const struct pbft_write *writes;
     size_t write_count;
-    /* Newly final blocks, in order; they belong to step 1 of the contract as well. None but the
+    /* See step 1. True with `writes`, and when blocks stand for votes that were cast in this very
+     * step. */
+    bool must_be_durable;
+    /* Newly final blocks, in order; step 1 of the contract says when they are durable. None but the
      * last has a height that is a multiple of SNAPSHOT_INTERVAL. */
     const struct pbft_stored_block *blocks;
     size_t block_count;
-    /* A checkpoint with a quorum: a whole signed note; empty if none is new. Belongs to step 1. */
+    /* A checkpoint with a quorum: a whole signed note; empty if none is new. As the blocks. */
     struct bytes checkpoint;
 
     const struct pbft_message *messages;

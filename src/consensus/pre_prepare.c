@@ -163,8 +163,12 @@ static bool knows_requests(struct pbft *p, const struct block *block)
 {
     struct bytes list = block->requests, wire;
     while (block_requests_next(&list, &wire)) {
-        struct request request;
-        if (request_decode(wire, &request) != 0 || !mempool_has(p->mempool, &request.hash))
+        struct bytes leaf;
+        struct hash hash;
+        if (request_leaf_of(wire, &leaf) != 0)
+            return false;
+        hash_leaf(leaf, &hash);
+        if (!mempool_has(p->mempool, &hash))
             return false;
     }
     return true;

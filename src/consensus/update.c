@@ -62,6 +62,8 @@ void update_end(struct pbft *p, struct pbft_update *update)
     *update = (struct pbft_update){.deadline_ms = UINT64_MAX};
     if (p->failed != 0)
         return;
+    for (size_t slot = 1; slot < PBFT_SLOTS; slot++)
+        update->must_be_durable = update->must_be_durable || p->dirty[slot];
     persist_collect(p);
     size_t writes = 0;
     for (size_t slot = 1; slot < PBFT_SLOTS; slot++) {

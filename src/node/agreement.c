@@ -78,8 +78,8 @@ static void stop_loop(struct agreement *agreement)
 {
     checks_stop(agreement); /* its threads wake this loop */
     peers_stop(agreement);
-    uv_timer_stop(&agreement->deadline);
     uv_close((uv_handle_t *)&agreement->deadline, NULL);
+    uv_close((uv_handle_t *)&agreement->head, NULL);
     uv_close((uv_handle_t *)&agreement->wake, NULL);
 }
 
@@ -390,8 +390,10 @@ static int start_loop(struct agreement *agreement)
     if (uv_loop_init(&agreement->loop) != 0)
         return SEALMQ_E_NOMEM;
     if (uv_async_init(&agreement->loop, &agreement->wake, on_wake) != 0 ||
-        uv_timer_init(&agreement->loop, &agreement->deadline) != 0)
+        uv_timer_init(&agreement->loop, &agreement->deadline) != 0 ||
+        uv_timer_init(&agreement->loop, &agreement->head) != 0)
         return SEALMQ_E_IO;
+    agreement->head.data = agreement;
     agreement->wake.data = agreement;
     agreement->deadline.data = agreement;
     return 0;

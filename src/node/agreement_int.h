@@ -58,8 +58,11 @@ struct agreement {
     size_t peer_count;
     struct buf checkpoint; /* the newest with a quorum */
     uint64_t checkpoint_size;
-    struct answer *answers;        /* for the core, in order */
-    bool is_alone;                 /* said in the log that the chain waits for others */
+    uv_timer_t head;        /* runs while the newest checkpoint is to be published yet */
+    uint64_t head_ms;       /* of the last publishing */
+    uint64_t unsynced_ms;   /* since when something is written, but not durable; 0: nothing is */
+    struct answer *answers; /* for the core, in order */
+    bool is_alone;          /* said in the log that the chain waits for others */
     struct agreement_status shown; /* the status under construction */
     struct refusals refusals;
     struct checker *checker;

@@ -9,6 +9,8 @@
 #define COMPONENT      "agreement"
 #define DISK_RETRY_S   1
 #define DISK_LOG_EVERY 30 /* tries */
+#define UNSYNCED_MS    400
+#define HEAD_MS        100 /* between two heads that are published */
 
 uint64_t agreement_now_ms(void)
 {
@@ -65,7 +67,9 @@ static void forget_log(struct agreement *agreement)
 static int persist_once(struct agreement *agreement, const struct pbft_update *update,
                         uint64_t checkpoint_size)
 {
-    int error = block_store_begin(agreement->store);
+    bool is_lazy = !update->must_be_durable && !is_at_snapshot(agreement, update);
+    int error =
+        is_lazy ? block_store_begin_lazy(agreement->store) : block_store_begin(agreement->store);
     if (error != 0)
         return error;
     error = put_all(agreement, update, checkpoint_size);
@@ -73,10 +77,27 @@ static int persist_once(struct agreement *agreement, const struct pbft_update *u
         error = block_store_commit(agreement->store);
     if (error != 0)
         block_store_rollback(agreement->store);
+    else if (!is_lazy)
+        agreement->unsynced_ms = 0;
+    else if (agreement->unsynced_ms == 0)
+        agreement->unsynced_ms = agreement_now_ms();
     return error;
 }
 
-/* Returns when it is durable, or with an error only when the node is stopping. */
+/* What waits for the next durable write does not wait for ever, where none comes. */
+static void sync_in_time(struct agreement *agreement)
+{
+    if (agreement->unsynced_ms == 0 || agreement_now_ms() - agreement->unsynced_ms < UNSYNCED_MS)
+        return;
+    int error = block_store_sync(agreement->store);
+    if (error == 0)
+        agreement->unsynced_ms = 0;
+    else
+        log_warn(COMPONENT, "the block store cannot be synced: %s", sealmq_error_text(error));
+}
+
+/* Returns when it is written, and durable where it must be; with an error only when the node is
+ * stopping. */
 static int persist(struct agreement *agreement, const struct pbft_update *update)
 {
     if (update->write_count == 0 && update->block_count == 0 && update->checkpoint.n == 0)
@@ -146,7 +167,10 @@ static void take_block(struct agreement *agreement, struct bytes wire)
     uint64_t records = 0;
     while (block_requests_next(&list, &request_wire)) {
         struct request request;
-        error = request_decode(request_wire, &request);
+        struct bytes leaf;
+        error = request_leaf_of(request_wire, &leaf);
+        if (error == 0) /* what travels beside it is not needed here */
+            error = request_decode_leaf(leaf, &request);
         ASSERT(error == 0);
         if (request.kind == REQUEST_DATA)
             records += request.data.record_count;
@@ -195,10 +219,27 @@ void agreement_hand_out_receipts(struct agreement *agreement)
         log_error(COMPONENT, "receipts wait: %s", sealmq_error_text(error));
 }
 
+static void on_head(uv_timer_t *timer)
+{
+    agreement_publish_head(timer->data);
+}
+
+/* At once, or when the last one is long enough ago: who reads heads does not need each, and a
+ * retained message has to be kept on disk. */
+static void publish_head_soon(struct agreement *agreement)
+{
+    uint64_t since_ms = agreement_now_ms() - agreement->head_ms;
+    if (since_ms >= HEAD_MS)
+        agreement_publish_head(agreement);
+    else if (!uv_is_active((uv_handle_t *)&agreement->head))
+        uv_timer_start(&agreement->head, on_head, HEAD_MS - since_ms, 0);
+}
+
 void agreement_publish_head(struct agreement *agreement)
 {
     if (agreement->checkpoint_size == 0)
         return;
+    agreement->head_ms = agreement_now_ms();
     char topic[NETWORK_MAX + 16];
     snprintf(topic, sizeof topic, "%shead", agreement->topic_prefix);
     agreement->options.publish(agreement->options.context, topic, buf_bytes(&agreement->checkpoint),
@@ -221,7 +262,7 @@ static void take_checkpoint(struct agreement *agreement, struct bytes note)
         return;
     agreement_show_status(agreement); /* whoever gets a receipt may ask for the height */
     agreement_hand_out_receipts(agreement);
-    agreement_publish_head(agreement);
+    publish_head_soon(agreement);
 }
 
 void agreement_blame(struct agreement *agreement, int validator, int error, const char *words)
@@ -322,6 +363,7 @@ int agreement_step_once(struct agreement *agreement, const struct pbft_event *ev
     }
     if (persist(agreement, &update) != 0)
         return SEALMQ_E_CLOSED; /* stopping: what is not durable must not be said */
+    sync_in_time(agreement);
     for (size_t i = 0; i < update.message_count; i++) {
         const struct pbft_message *message = &update.messages[i];
         peers_send(agreement, message->to, pbft_message_topic(message->kind), message->bytes);

@@ -94,7 +94,7 @@ bool receipts_forget_unrecorded(struct receipts *receipts, const struct hash *re
 }
 
 static int record(struct waiting *waiting, const struct block *block, const struct request *request,
-                  const struct hash *leaves, uint32_t index)
+                  const struct merkle_log *tree, uint32_t index)
 {
     if (waiting->is_recorded)
         return 0;
@@ -108,36 +108,54 @@ static int record(struct waiting *waiting, const struct block *block, const stru
     waiting->number = request->number;
     waiting->height = block->header.height;
     waiting->index = index;
-    merkle_prove(leaves, block->request_count, index, &waiting->path);
+    merkle_log_prove(tree, index, block->request_count, &waiting->path);
     waiting->is_recorded = true;
     return 0;
+}
+
+/* The tree over the block's requests, from which every path is read. */
+static int make_tree(const struct block *block, struct merkle_log *tree)
+{
+    struct bytes list = block->requests, wire, leaf;
+    struct hash hash;
+    int error = 0;
+    while (error == 0 && block_requests_next(&list, &wire)) {
+        error = request_leaf_of(wire, &leaf);
+        if (error != 0)
+            break;
+        hash_leaf(leaf, &hash);
+        error = merkle_log_append(tree, &hash);
+    }
+    return error;
+}
+
+/* Records the request if its receipt is wanted. What travels beside it is no part of that. */
+static int record_wanted(struct receipts *receipts, const struct block *block, struct bytes wire,
+                         const struct merkle_log *tree, uint32_t index)
+{
+    struct hash hash;
+    struct bytes leaf;
+    struct request request;
+    merkle_log_leaf(tree, index, &hash);
+    struct waiting *waiting = find(receipts, &hash);
+    if (waiting == NULL)
+        return 0;
+    int error = request_leaf_of(wire, &leaf);
+    if (error == 0)
+        error = request_decode_leaf(leaf, &request);
+    return error == 0 ? record(waiting, block, &request, tree, index) : error;
 }
 
 int receipts_block(struct receipts *receipts, const struct block *block)
 {
     if (receipts->waiting == NULL || block->request_count == 0)
         return 0;
-    struct hash *leaves = calloc(block->request_count, sizeof *leaves);
-    if (leaves == NULL)
-        return SEALMQ_E_NOMEM;
-    int error = 0;
-    struct request request;
+    struct merkle_log tree = {0};
     struct bytes list = block->requests, wire;
-    for (uint32_t i = 0; error == 0 && block_requests_next(&list, &wire); i++) {
-        error = request_decode(wire, &request);
-        if (error == 0)
-            leaves[i] = request.hash;
-    }
-    list = block->requests;
-    for (uint32_t i = 0; error == 0 && block_requests_next(&list, &wire); i++) {
-        struct waiting *waiting = find(receipts, &leaves[i]);
-        if (waiting == NULL)
-            continue;
-        error = request_decode(wire, &request);
-        if (error == 0)
-            error = record(waiting, block, &request, leaves, i);
-    }
-    free(leaves);
+    int error = make_tree(block, &tree);
+    for (uint32_t i = 0; error == 0 && block_requests_next(&list, &wire); i++)
+        error = record_wanted(receipts, block, wire, &tree, i);
+    merkle_log_close(&tree);
     return error;
 }
 

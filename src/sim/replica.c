@@ -117,6 +117,10 @@ void sim_replica_crash(struct sim *sim, struct sim_replica *replica, const char 
     sim_trace(sim, "%u crashes %s", replica->index, when);
     sim->result->crashes++;
     sim_replica_stop(replica);
+    if (sim_random_below(&sim->random, 2) == 0) { /* the machine, not the process alone */
+        sim_store_lose_unsynced(&replica->store);
+        replica->durable_height = replica->store.n;
+    }
     sim_marks_stop(sim);
     uint64_t most_us = sim_random_below(&sim->random, 2) == 0 ? 100000 : 4000000;
     uint64_t down_us = sim_random_between(&sim->random, 1000, most_us);

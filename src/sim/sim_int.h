@@ -74,6 +74,7 @@ struct sim_stored {
 struct sim_store {
     struct sim_stored *blocks; /* of heights 1, 2, ... */
     size_t n, capacity;
+    size_t synced; /* so many are durable; the others a crash may take */
     bool was_lost; /* once: votes that it does not have may have been sent */
     struct buf slots[PBFT_SLOTS];
     struct buf checkpoint;
@@ -81,6 +82,8 @@ struct sim_store {
 
 /* All of the update's writes, as one step. */
 SEALMQ_MUST_CHECK int sim_store_apply(struct sim_store *store, const struct pbft_update *update);
+/* The blocks that are not durable are gone. */
+void sim_store_lose_unsynced(struct sim_store *store);
 /* Only the slots; the disk has torn them, or they could not be used. */
 void sim_store_drop_slots(struct sim_store *store);
 /* Cuts a slot short by at least a byte, and leaves at least one. false: no slot is long enough. */

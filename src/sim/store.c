@@ -1,4 +1,5 @@
-/* A replica's store: what is applied is durable, and nothing else is. */
+/* A replica's store. An update that must be durable is so when it is applied, with all that was
+ * before it; others are with the next one that must. */
 #include "sim/sim_int.h"
 
 #include <stdlib.h>
@@ -35,7 +36,18 @@ int sim_store_apply(struct sim_store *store, const struct pbft_update *update)
         error = add_block(store, &update->blocks[i]);
     if (error == 0 && update->checkpoint.n != 0)
         error = set(&store->checkpoint, update->checkpoint);
+    if (error == 0 && update->must_be_durable)
+        store->synced = store->n;
     return error;
+}
+
+void sim_store_lose_unsynced(struct sim_store *store)
+{
+    while (store->n > store->synced) {
+        struct sim_stored *stored = &store->blocks[--store->n];
+        buf_close(&stored->block);
+        buf_close(&stored->certificate);
+    }
 }
 
 void sim_store_drop_slots(struct sim_store *store)

@@ -207,9 +207,32 @@ void block_store_close(struct block_store *store)
 
 /* ---- writing ---- */
 
+/* In WAL mode a commit appends to the log; FULL syncs it then, NORMAL does not. */
+static int begin(struct block_store *store, bool is_lazy)
+{
+    if (is_lazy != store->is_lazy) {
+        int error =
+            db_exec(store->db, is_lazy ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
+        if (error != 0)
+            return error;
+        store->is_lazy = is_lazy;
+    }
+    return db_begin(store->db);
+}
+
 int block_store_begin(struct block_store *store)
 {
-    return db_begin(store->db);
+    return begin(store, false);
+}
+
+int block_store_begin_lazy(struct block_store *store)
+{
+    return begin(store, true);
+}
+
+int block_store_sync(struct block_store *store)
+{
+    return db_sync_log(store->db);
 }
 
 int block_store_commit(struct block_store *store)

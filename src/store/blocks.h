@@ -36,6 +36,11 @@ void block_store_close(struct block_store *store);
  * itself (SEALMQ_E_BUSY when opening). block_store_put_block takes the next height only
  * (SEALMQ_E_CONFLICT). */
 SEALMQ_MUST_CHECK int block_store_begin(struct block_store *store);
+/* The same, but not durable with its commit: only with the next one that is, or block_store_sync.
+ * What a power cut then takes are the newest such steps, none in part and none in the midst. */
+SEALMQ_MUST_CHECK int block_store_begin_lazy(struct block_store *store);
+/* Makes durable what was committed. Outside of a step. SEALMQ_E_IO. */
+SEALMQ_MUST_CHECK int block_store_sync(struct block_store *store);
 SEALMQ_MUST_CHECK int block_store_put_block(struct block_store *store, struct bytes block,
                                             struct bytes certificate);
 SEALMQ_MUST_CHECK int block_store_put_checkpoint(struct block_store *store, uint64_t size,

@@ -22,6 +22,18 @@ static int walk_data(const struct request *request, struct blocks_index_row *row
     return fn(context, row);
 }
 
+/* What travels beside a request is of interest for its leaves alone. */
+static int decode(struct bytes wire, struct request *out)
+{
+    struct bytes leaf;
+    int error = request_leaf_of(wire, &leaf);
+    if (error == 0)
+        error = request_decode_leaf(leaf, out);
+    if (error == 0 && out->kind == REQUEST_DATA && out->data.leaf_count != 0)
+        error = request_decode(wire, out);
+    return error;
+}
+
 int blocks_index_walk(const struct block *block, blocks_index_fn fn, void *context,
                       uint64_t *records)
 {
@@ -30,7 +42,7 @@ int blocks_index_walk(const struct block *block, blocks_index_fn fn, void *conte
     struct blocks_index_row row = {.height = block->header.height};
     *records = 0;
     for (; block_requests_next(&list, &wire); row.index++) {
-        int error = request_decode(wire, &request);
+        int error = decode(wire, &request);
         if (error != 0)
             return error;
         row.table = INDEX_REQUEST;

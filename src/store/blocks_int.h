@@ -64,7 +64,8 @@ enum blocks_statement {
 struct block_store {
     sqlite3 *db;
     sqlite3_stmt *statements[BLOCKS_STATEMENTS];
-    int lock_fd; /* the folder, locked by the writer; else -1 */
+    bool is_lazy; /* the newest step was begun so */
+    int lock_fd;  /* the folder, locked by the writer; else -1 */
     char path[PATH_SIZE];
 };
 

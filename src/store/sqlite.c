@@ -217,6 +217,15 @@ void db_rollback(sqlite3 *db)
         (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+int db_sync_log(sqlite3 *db)
+{
+    sqlite3_file *log = NULL;
+    int code = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (code == SQLITE_OK && log != NULL && log->pMethods != NULL)
+        code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+    return db_error(db, code);
+}
+
 /* ---- opening ---- */
 
 /* Appends `path` as it must be written in a URI. */

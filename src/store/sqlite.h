@@ -55,6 +55,8 @@ void db_finalize_all(sqlite3_stmt **statements, size_t n);
 SEALMQ_MUST_CHECK int db_begin(sqlite3 *db);
 SEALMQ_MUST_CHECK int db_commit(sqlite3 *db); /* after an error: roll back */
 void db_rollback(sqlite3 *db);
+/* Syncs the write-ahead log, with all that was committed. SEALMQ_E_IO, _FULL. */
+SEALMQ_MUST_CHECK int db_sync_log(sqlite3 *db);
 
 /* Binding. The bytes, at most DB_LENGTH_MAX, must stay until the statement is run; empty ones are
  * not NULL. */
