@@ -19,8 +19,10 @@ static void take_held(struct pbft *p);
 static void send_fetch(struct pbft *p, int to, const struct msg_fetch *m)
 {
     struct buf fields = {0}, wire = {0};
-    message_fields_fetch(m, &fields);
-    message_sign(PBFT_MSG_FETCH, p->self, buf_bytes(&fields), p->key, genesis_hash(p),
+    struct msg_fetch named = *m;
+    named.id = bytes_str(p->id);
+    message_fields_fetch(&named, &fields);
+    message_sign(PBFT_MSG_FETCH, MESSAGE_NO_SENDER, buf_bytes(&fields), p->key, genesis_hash(p),
                  &p->validators, &wire);
     if (buf_status(&fields) != 0)
         p->failed = SEALMQ_E_NOMEM;
@@ -102,9 +104,11 @@ static void drop(struct fetch_range *range)
 
 void fetch_reset(struct pbft *p)
 {
-    for (size_t i = 0; i < FETCH_RANGES; i++)
+    for (size_t i = 0; i < FETCH_RANGES; i++) {
         if (p->ranges[i].state == FETCH_ASKED)
             drop(&p->ranges[i]);
+        p->ranges[i].peer = -1; /* of those held nobody is to blame any more */
+    }
 }
 
 void fetch_close(struct pbft *p)
@@ -191,8 +195,8 @@ static void drop_late(struct pbft *p)
 
 void fetch_check(struct pbft *p)
 {
-    if (p->self < 0)
-        return;
+    if (p->key == NULL)
+        return; /* nobody would answer */
     note_behind(p);
     drop_late(p);
     take_held(p);
@@ -219,8 +223,10 @@ uint64_t fetch_deadline_ms(struct pbft *p)
         return UINT64_MAX;
     for (size_t i = 0; i < FETCH_RANGES; i++) {
         const struct fetch_range *range = &p->ranges[i];
+        if (range->state != FETCH_ASKED)
+            continue;
         uint64_t at_ms = range->asked_ms + fetch_timeout_ms(p, range->peer);
-        if (range->state == FETCH_ASKED && at_ms < deadline_ms)
+        if (at_ms < deadline_ms)
             deadline_ms = at_ms;
     }
     find_gap(p, &from, &count);
@@ -251,25 +257,20 @@ void fetch_receive(struct pbft *p, struct bytes bytes)
 {
     struct msg_fetch m;
     int error = message_decode_fetch(bytes, &m);
-    if (error == 0 && (size_t)m.head.sender >= p->n)
-        error = SEALMQ_E_UNKNOWN;
-    if (error == 0)
-        error = message_verify(PBFT_MSG_FETCH, &m.head, &validator_at(p, m.head.sender)->key,
-                               genesis_hash(p), &p->validators);
-    if (error != 0) {
-        update_note(p, PBFT_NOTE_REFUSED, -1, error, 0, "fetch");
+    int who = error == 0 ? member_verify(p, PBFT_MSG_FETCH, &m.head, m.id) : error;
+    if (who < 0) {
+        update_note(p, PBFT_NOTE_REFUSED, -1, who, 0, "fetch");
         return;
     }
-    if (m.head.sender == p->self)
+    if (bytes_equal(m.id, bytes_str(p->id)))
         return;
-    struct peer *peer = &p->peers[m.head.sender];
+    struct peer *peer = peer_at(p, who);
     uint64_t interval_ms = p->timing.resend_interval_ms / 2;
-    peer_heard(p, m.head.sender);
-    if (m.wanted && p->changing && p->prepared.set &&
+    if (m.wanted && who < VALIDATORS_MAX && p->changing && p->prepared.set &&
         hash_equal(&p->prepared.proposal->header, &m.header) &&
         is_due(p, peer->block_sent_ms, large_interval_ms(p, p->prepared.proposal->wire.n))) {
         peer->block_sent_ms = p->now_ms;
-        view_change_send(p, m.head.sender, true);
+        view_change_send(p, who, true);
     }
     /* Who goes forward is served at once; the same again only now and then, and others before it a
      * few times, for the asker may have lost who was to give them. */
@@ -284,14 +285,14 @@ void fetch_receive(struct pbft *p, struct bytes bytes)
     uint64_t count = m.count < FETCH_BLOCKS ? m.count : FETCH_BLOCKS;
     peer->served_ms = p->now_ms;
     peer->served_from = m.from;
-    p->serve_peer = m.head.sender;
+    p->serve_peer = who;
     p->serve_from = m.from;
     p->serve_count = (size_t)(left < count ? left : count);
 }
 
 void blocks_serve(struct pbft *p, int peer, const struct pbft_stored_block *blocks, size_t n)
 {
-    if (p->self < 0 || peer < 0 || (size_t)peer >= p->n)
+    if (pbft_peer_id(p, peer) == NULL)
         return;
     size_t total = 0, count = 0;
     while (count < n && count < FETCH_BLOCKS) {
@@ -304,7 +305,7 @@ void blocks_serve(struct pbft *p, int peer, const struct pbft_stored_block *bloc
     if (count == 0)
         return;
     struct buf wire = {0};
-    message_encode_blocks(p->self, blocks, count, &wire);
+    message_encode_blocks(p->self < 0 ? MESSAGE_NO_SENDER : p->self, blocks, count, &wire);
     update_send_buf(p, PBFT_MSG_BLOCKS, peer, &wire);
 }
 

@@ -70,14 +70,14 @@ int commit_block(struct pbft *p, const struct block *block, struct bytes certifi
         p->failed = SEALMQ_E_NOMEM;
     clear_height(p);
     mempool_prune(p->mempool, p->chain);
-    validators_reload(p);
+    members_reload(p);
     p->checkpoint_due = true;
     p->again = true;
     timer_progress(p);
     /* A quorum has voted in that view, so that it is one to vote in, above this height. */
     if (certificate_view > p->view || (certificate_view == p->view && p->changing))
         view_enter(p, certificate_view);
-    else if (p->changing)
+    else if (p->changing && p->votes)
         view_change_renew(p);
     return 0;
 }

@@ -1,6 +1,17 @@
 #include "consensus/message.h"
 
 #include "base/assert.h"
+#include "base/id.h"
+
+#define NO_SENDER_BYTE 255
+
+/* What STATUS and FETCH sign in place of a set's hash. */
+static const struct hash no_set = {{0}};
+
+static bool is_of_a_member(enum pbft_message_kind kind)
+{
+    return kind == PBFT_MSG_STATUS || kind == PBFT_MSG_FETCH;
+}
 
 static const char *const topics[] = {
     [PBFT_MSG_REQUEST] = "request",       [PBFT_MSG_PRE_PREPARE] = "pre-prepare",
@@ -50,17 +61,29 @@ static int read_head(struct reader *r, enum pbft_message_kind kind)
     if (reader_u8(r) != (uint8_t)kind)
         reader_fail(r, SEALMQ_E_PARSE);
     uint8_t sender = reader_u8(r);
+    if ((is_of_a_member(kind) || kind == PBFT_MSG_BLOCKS) && sender == NO_SENDER_BYTE)
+        return MESSAGE_NO_SENDER;
+    if (is_of_a_member(kind))
+        reader_fail(r, SEALMQ_E_PARSE);
     if (sender >= VALIDATORS_MAX)
         reader_fail(r, SEALMQ_E_LIMIT);
     return sender;
 }
 
+static struct bytes read_id(struct reader *r)
+{
+    struct bytes id = reader_str8(r);
+    if (r->failed == 0 && !id_is_valid(id))
+        reader_fail(r, SEALMQ_E_PARSE);
+    return id;
+}
+
 static void append_head(enum pbft_message_kind kind, int sender, struct buf *out)
 {
-    ASSERT(sender >= 0 && sender < VALIDATORS_MAX);
+    ASSERT(sender >= MESSAGE_NO_SENDER && sender < VALIDATORS_MAX);
     buf_append_u8(out, PBFT_VERSION);
     buf_append_u8(out, (uint8_t)kind);
-    buf_append_u8(out, (uint8_t)sender);
+    buf_append_u8(out, sender == MESSAGE_NO_SENDER ? NO_SENDER_BYTE : (uint8_t)sender);
 }
 
 /* Views and heights stay where adding one, and storing them as signed, cannot go wrong. */
@@ -123,11 +146,11 @@ void message_sign(enum pbft_message_kind kind, int sender, struct bytes fields,
                   const struct hash *validators, struct buf *out)
 {
     size_t start = out->n;
-    append_head(kind, sender, out);
+    append_head(kind, is_of_a_member(kind) ? MESSAGE_NO_SENDER : sender, out);
     buf_append_str32(out, fields);
     if (buf_status(out) != 0)
         return;
-    struct hash digests[2] = {*validators};
+    struct hash digests[2] = {is_of_a_member(kind) ? no_set : *validators};
     hash_sha256(bytes_of(out->p + start, out->n - start), &digests[1]);
     struct signature signature;
     sign_message(key, label_of(kind), genesis, bytes_of(digests, sizeof(digests)), &signature);
@@ -138,7 +161,7 @@ int message_verify(enum pbft_message_kind kind, const struct msg_signed *head,
                    const struct public_key *key, const struct hash *genesis,
                    const struct hash *validators)
 {
-    struct hash digests[2] = {*validators};
+    struct hash digests[2] = {is_of_a_member(kind) ? no_set : *validators};
     hash_sha256(head->covered, &digests[1]);
     return sign_verify(key, label_of(kind), genesis, bytes_of(digests, sizeof(digests)),
                        &head->signature);
@@ -241,6 +264,7 @@ int message_decode_status(struct bytes b, struct msg_status *out)
     if (error != 0)
         return error;
     r = reader_of(out->head.fields);
+    out->id = read_id(&r);
     out->height = reader_u64(&r);
     out->view = reader_u64(&r);
     out->flags = reader_u8(&r);
@@ -255,6 +279,7 @@ int message_decode_status(struct bytes b, struct msg_status *out)
 
 void message_fields_status(const struct msg_status *m, struct buf *out)
 {
+    buf_append_str8(out, m->id);
     buf_append_u64(out, m->height);
     buf_append_u64(out, m->view);
     buf_append_u8(out, m->flags);
@@ -270,6 +295,7 @@ int message_decode_fetch(struct bytes b, struct msg_fetch *out)
     if (error != 0)
         return error;
     r = reader_of(out->head.fields);
+    out->id = read_id(&r);
     out->from = reader_u64(&r);
     out->count = reader_u16(&r);
     out->wanted = read_bool(&r);
@@ -283,6 +309,7 @@ int message_decode_fetch(struct bytes b, struct msg_fetch *out)
 
 void message_fields_fetch(const struct msg_fetch *m, struct buf *out)
 {
+    buf_append_str8(out, m->id);
     buf_append_u64(out, m->from);
     buf_append_u16(out, m->count);
     buf_append_u8(out, m->wanted);

@@ -11,14 +11,23 @@
  *               prepared * (str32 prepared certificate)
  *   NEW-VIEW  = signed || str32 block (empty unless one is proposed again)
  *     fields  = u64 view || u8 n || n * (str32 signed VIEW-CHANGE) || u8 again || again * (64
- * bytes) STATUS    = signed fields  = u64 tip height || u64 view || u8 flags || u64 stable
- * checkpoint size FETCH     = signed fields  = u64 from height || u16 count || u8 wanted || wanted
- * * (header hash) CHECKPOINT = u8 version || u8 kind || u8 sender || u64 size || root || str16
- * signature lines BLOCKS    = u8 version || u8 kind || u8 sender || u16 n || n * (str32 block ||
- * str32 certificate) REQUEST   = a request's wire form
+ * bytes)
+ *   STATUS    = signed
+ *     fields  = str8 id || u64 tip height || u64 view || u8 flags || u64 stable checkpoint size
+ *   FETCH     = signed
+ *     fields  = str8 id || u64 from height || u16 count || u8 wanted || wanted * (header hash)
+ *   CHECKPOINT = u8 version || u8 kind || u8 sender || u64 size || root || str16 signature lines
+ *   BLOCKS    = u8 version || u8 kind || u8 sender || u16 n || n * (str32 block || str32
+ *               certificate)
+ *   REQUEST   = a request's wire form
+ *
+ * Votes and view changes are of one set of validators, and name their sender by its index in it.
+ * STATUS and FETCH are of members, who may know another set than we do, or be in none: they name
+ * their sender by its id, and have 255 in its place; so has BLOCKS of one who is in no set.
  *
  * The signature of a vote is that of the ledger (block.h). The signature of the others covers, with
- * the label of the kind and the genesis hash: validators hash || SHA-256(all before it). A block
+ * the label of the kind and the genesis hash: validators hash || SHA-256(all before it); for STATUS
+ * and FETCH 32 zero bytes in place of the hash. A block
  * that follows a signature is bound by the header hash that the signature covers. CHECKPOINT and
  * BLOCKS need no envelope: their lines and certificates are signed themselves. */
 #ifndef SEALMQ_CONSENSUS_MESSAGE_H
@@ -78,12 +87,14 @@ struct msg_new_view {
 
 struct msg_status {
     struct msg_signed head;
+    struct bytes id; /* of the sender */
     uint64_t height, view, stable_size;
     uint8_t flags;
 };
 
 struct msg_fetch {
     struct msg_signed head;
+    struct bytes id; /* of the sender */
     uint64_t from;
     uint16_t count;
     bool wanted; /* the block of a prepared certificate */
@@ -98,12 +109,13 @@ struct msg_checkpoint {
 };
 
 struct msg_blocks {
-    int sender;
+    int sender; /* -1: in no set */
     size_t n;
     struct bytes list; /* walk with message_blocks_next */
 };
 
-/* SEALMQ_E_PARSE, _SHORT, _VERSION, _LIMIT. Senders are below VALIDATORS_MAX, no more. */
+/* SEALMQ_E_PARSE, _SHORT, _VERSION, _LIMIT. Senders are below VALIDATORS_MAX, no more; -1 where
+ * the kind allows none. */
 SEALMQ_MUST_CHECK int message_decode_vote(struct bytes b, enum pbft_message_kind kind,
                                           struct msg_vote *out);
 SEALMQ_MUST_CHECK int message_decode_view_change(struct bytes b, struct msg_view_change *out);
@@ -125,7 +137,10 @@ void message_fields_new_view(const struct msg_new_view *m, struct buf *out);
 void message_fields_status(const struct msg_status *m, struct buf *out);
 void message_fields_fetch(const struct msg_fetch *m, struct buf *out);
 
-/* The signed part of a message of `kind`. */
+#define MESSAGE_NO_SENDER (-1)
+
+/* The signed part of a message of `kind`. Of STATUS and FETCH neither `sender` nor `validators` is
+ * part, and the fields name the sender. */
 void message_sign(enum pbft_message_kind kind, int sender, struct bytes fields,
                   const struct sign_key *key, const struct hash *genesis,
                   const struct hash *validators, struct buf *out);

@@ -264,6 +264,10 @@ int new_view_load(struct pbft *p, struct bytes wire)
     int error = message_decode_new_view(wire, &m);
     if (error != 0 || m.view != p->view || p->changing)
         return error; /* of a view that is over: nothing */
+    if ((size_t)m.head.sender >= p->n ||
+        message_verify(PBFT_MSG_NEW_VIEW, &m.head, &validator_at(p, m.head.sender)->key,
+                       genesis_hash(p), &p->validators) != 0)
+        return 0; /* of another set: the view goes on without it */
     struct view_change_claim claims[VALIDATORS_MAX];
     for (size_t i = 0; i < m.n; i++) {
         const struct msg_view_change *vc = &m.view_changes[i];

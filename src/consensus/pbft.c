@@ -16,42 +16,6 @@ void pbft_timing_default(struct pbft_timing *out)
                                 .nonce_tries_per_ms = 1000};
 }
 
-static void free_peers(struct pbft *p)
-{
-    for (size_t i = 0; i < p->n && p->peers != NULL; i++)
-        buf_close(&p->peers[i].view_change.signed_part);
-    free(p->peers);
-    p->peers = NULL;
-}
-
-void validators_reload(struct pbft *p)
-{
-    const struct validator_set *set = chain_validators(p->chain);
-    struct hash hash;
-    validator_set_hash(set, &hash);
-    if (p->peers != NULL && hash_equal(&hash, &p->validators))
-        return;
-    ASSERT(set->n >= 1 && set->n <= VALIDATORS_MAX);
-    struct peer *peers = calloc(set->n, sizeof(*peers));
-    if (peers == NULL) {
-        p->failed = SEALMQ_E_NOMEM;
-        return;
-    }
-    free_peers(p);
-    p->peers = peers;
-    p->n = set->n;
-    p->f = validators_f(set->n);
-    p->q = validators_quorum(set->n);
-    p->validators = hash;
-    p->self = validator_set_find(set, bytes_str(p->id));
-    if (p->self >= 0 && (p->key == NULL ||
-                         memcmp(p->key->public_key.b, set->v[p->self].key.b, PUBLIC_KEY_SIZE) != 0))
-        p->self = -1; /* somebody else's by now, or always */
-    p->votes = p->may_vote && p->self >= 0;
-    fetch_reset(p);
-    p->fetch_peer = 0;
-}
-
 void peer_heard(struct pbft *p, int index)
 {
     p->peers[index].heard = true;
@@ -88,9 +52,9 @@ int pbft_new(const struct pbft_options *options, struct pbft **out)
         return SEALMQ_E_NOMEM;
     p->chain = options->chain;
     p->mempool = options->mempool;
-    p->key = options->key;
-    p->log_key = options->log_key;
-    p->cosigner_key = options->cosigner_key;
+    p->all_keys[0] = (struct pbft_keys){options->key, options->log_key, options->cosigner_key};
+    if (options->next_keys != NULL)
+        p->all_keys[1] = *options->next_keys;
     p->timing = options->timing;
     p->message_bytes_max =
         options->message_bytes_max != 0 ? options->message_bytes_max : 4u * 1024 * 1024;
@@ -102,12 +66,9 @@ int pbft_new(const struct pbft_options *options, struct pbft **out)
     if (error == 0 && (p->selected = calloc(BLOCK_REQUESTS_MAX, sizeof(*p->selected))) == NULL)
         error = SEALMQ_E_NOMEM;
     if (error == 0) {
-        validators_reload(p);
+        members_reload(p);
         error = p->failed;
     }
-    if (error == 0 && p->self < 0 &&
-        validator_set_find(chain_validators(p->chain), bytes_str(p->id)) >= 0)
-        error = SEALMQ_E_ARG;
     if (error == 0) {
         buf_append_bytes(&p->tip_certificate, options->tip_certificate);
         error = buf_status(&p->tip_certificate);
@@ -133,7 +94,7 @@ void pbft_free(struct pbft *p)
         proposal_release(p, held[i]);
     update_close(p);
     fetch_close(p);
-    free_peers(p);
+    members_close(p);
     buf_close(&p->tip_certificate);
     buf_close(&p->prepared.certificate);
     buf_close(&p->view_change);

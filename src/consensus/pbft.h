@@ -14,6 +14,11 @@
  * and besides, FOLLOWING: fetches and checks certified blocks, votes for nothing (also the state of
  * a replica whose vote store was lost, and of a node that is not a validator).
  *
+ * The set of validators is that of the chain's next block, and changes with blocks: who joins
+ * begins to vote with the first block that its set decides, who leaves goes on FOLLOWING. Indexes
+ * are those of the set as it is after the step; VALIDATORS_MAX and up are members that follow, see
+ * pbft_peer_id.
+ *
  * Contract with the host, for every update, in this order:
  *   1. write all of `writes`, blocks and checkpoint in one atomic step (skip when there are none),
  *      and make it durable, with all steps before it, if the update `must_be_durable`. A crash may
@@ -74,6 +79,14 @@ struct pbft_timing {
 };
 void pbft_timing_default(struct pbft_timing *out);
 
+/* Members in no set that are answered at the same time. */
+#define PBFT_FOLLOWERS_MAX 16
+
+/* A node's own key, with those for checkpoints that are derived from it. */
+struct pbft_keys {
+    const struct sign_key *key, *log_key, *cosigner_key;
+};
+
 struct pbft_options {
     struct chain *chain;                 /* at the newest block of the store */
     struct mempool *mempool;             /* requests whose signatures were checked */
@@ -81,8 +94,9 @@ struct pbft_options {
     const struct sign_key *key;          /* borrowed until pbft_free, as all keys */
     const struct sign_key *log_key;      /* for checkpoints; NULL when only following */
     const struct sign_key *cosigner_key; /* likewise */
+    const struct pbft_keys *next_keys;   /* ours once the chain says so; NULL: none */
     struct pbft_timing timing;
-    bool may_vote;                  /* false: vote store lost or not a validator */
+    bool may_vote;                  /* false: vote store lost; has to do with validators only */
     struct bytes slots[PBFT_SLOTS]; /* as last written; empty: none. Borrowed for the call */
     struct bytes tip_certificate;   /* commit certificate of the newest block; empty at 0 */
     size_t message_bytes_max;       /* of a BLOCKS message; 0: 4 MiB */
@@ -137,7 +151,7 @@ struct pbft_write {
 
 struct pbft_message {
     enum pbft_message_kind kind;
-    int to; /* validator index, or -1: all others */
+    int to; /* validator index, or -1: all others; VALIDATORS_MAX and up: see pbft_peer_id */
     struct bytes bytes;
 };
 
@@ -194,8 +208,8 @@ struct pbft_update {
         deadline_ms; /* give PBFT_EVENT_TICK then, if nothing comes before; UINT64_MAX: never */
 };
 
-/* SEALMQ_E_CORRUPT when a slot or the tip's certificate does not decode or contradicts the chain.
- * SEALMQ_E_ARG when `id` is a validator and `key` is not its key. */
+/* SEALMQ_E_CORRUPT when a slot or the tip's certificate does not decode or contradicts the chain. A
+ * validator without the key that the chain has for it only follows. */
 SEALMQ_MUST_CHECK int pbft_new(const struct pbft_options *options, struct pbft **out);
 void pbft_free(struct pbft *pbft);
 
@@ -206,6 +220,10 @@ void pbft_free(struct pbft *pbft);
  * step fails. The update is valid in every case. */
 SEALMQ_MUST_CHECK int pbft_step(struct pbft *pbft, const struct pbft_event *event,
                                 struct pbft_update *update);
+
+/* Whose index it is: a validator's of the set, or that of a member who follows and asked for
+ * something. NULL: nobody's. */
+const char *pbft_peer_id(const struct pbft *pbft, int peer);
 
 struct pbft_status {
     uint64_t height, view;

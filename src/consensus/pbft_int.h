@@ -119,6 +119,12 @@ struct fetch_range {
     struct hash set;    /* HELD: of the validators by whose keys the certificates were checked */
 };
 
+/* A member in no set of ours that asked for something. */
+struct follower {
+    char id[ID_MAX + 1]; /* empty: nobody */
+    struct peer peer;
+};
+
 struct update_chunk;
 
 struct pbft {
@@ -126,7 +132,8 @@ struct pbft {
     struct chain *chain;
     struct mempool *mempool;
     char id[ID_MAX + 1];
-    const struct sign_key *key, *log_key, *cosigner_key;
+    const struct sign_key *key, *log_key, *cosigner_key; /* those that the chain has for us */
+    struct pbft_keys all_keys[2]; /* ours, and those that are to be; key NULL: none */
     struct pbft_timing timing;
     size_t message_bytes_max;
     bool may_vote;
@@ -135,8 +142,10 @@ struct pbft {
     int self; /* our index, or -1 */
     bool votes;
     size_t n, f, q;
+    struct validator_set set; /* a copy: who was who when it changes */
     struct hash validators;
     struct peer *peers; /* n; ours too, with our own votes */
+    struct follower followers[PBFT_FOLLOWERS_MAX];
 
     uint64_t now_ms;
     int64_t wall_us;
@@ -249,6 +258,11 @@ static inline const struct validator *validator_at(const struct pbft *p, int ind
 {
     return &chain_validators(p->chain)->v[index];
 }
+/* A validator, or a follower by its index from VALIDATORS_MAX on. */
+static inline struct peer *peer_at(struct pbft *p, int index)
+{
+    return index < VALIDATORS_MAX ? &p->peers[index] : &p->followers[index - VALIDATORS_MAX].peer;
+}
 static inline const struct hash *genesis_hash(const struct pbft *p)
 {
     return &chain_genesis(p->chain)->hash;
@@ -265,8 +279,14 @@ static inline uint64_t large_interval_ms(const struct pbft *p, size_t size)
     return (uint64_t)p->timing.resend_interval_ms * (1 + size / (1024 * 1024));
 }
 
-/* pbft.c */
-void validators_reload(struct pbft *p);
+/* member.c */
+/* After each block: who decides the next one, and with which key we take part. */
+void members_reload(struct pbft *p);
+void members_close(struct pbft *p);
+/* Whether a signed message that names its sender by id is by that member; its index then, as a
+ * validator or as a follower, or an error. */
+int member_verify(struct pbft *p, enum pbft_message_kind kind, const struct msg_signed *head,
+                  struct bytes id);
 /* Marks that `index` is there. */
 void peer_heard(struct pbft *p, int index);
 void peer_claims_height(struct pbft *p, int index, uint64_t tip);
@@ -412,7 +432,7 @@ void fetch_prepared_block(struct pbft *p, const struct hash *header, bool is_new
 void blocks_serve(struct pbft *p, int peer, const struct pbft_stored_block *blocks, size_t n);
 /* `peer` is who delivered it, -1 when that is not known. */
 void blocks_receive(struct pbft *p, struct bytes bytes, int peer);
-/* Forgets what is asked for; what is held, too. */
+/* Peers have other indexes: forgets what is asked for, and who gave what is held. */
 void fetch_reset(struct pbft *p);
 void fetch_close(struct pbft *p);
 uint64_t fetch_deadline_ms(struct pbft *p);

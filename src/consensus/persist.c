@@ -201,7 +201,8 @@ static int say_again(struct pbft *p)
 int persist_load(struct pbft *p, const struct bytes slots[PBFT_SLOTS])
 {
     int error = 0;
-    if (p->votes)
+    /* What was signed as a validator binds one who comes back, too. */
+    if (p->may_vote)
         error = load_view(p, slots[PBFT_SLOT_VIEW]);
     if (error == 0)
         error = load_tip(p);

@@ -5,9 +5,9 @@
 
 void status_send(struct pbft *p, int to)
 {
-    if (p->self < 0)
+    if (p->key == NULL)
         return;
-    struct msg_status m = {.height = tip_height(p), .view = p->view};
+    struct msg_status m = {.id = bytes_str(p->id), .height = tip_height(p), .view = p->view};
     m.stable_size = p->stable_size;
     if (p->changing)
         m.flags |= STATUS_CHANGING;
@@ -16,10 +16,10 @@ void status_send(struct pbft *p, int to)
     if (!p->votes)
         m.flags |= STATUS_FOLLOWS;
     if (to >= 0)
-        p->peers[to].status_sent_ms = p->now_ms;
+        peer_at(p, to)->status_sent_ms = p->now_ms;
     struct buf fields = {0}, wire = {0};
     message_fields_status(&m, &fields);
-    message_sign(PBFT_MSG_STATUS, p->self, buf_bytes(&fields), p->key, genesis_hash(p),
+    message_sign(PBFT_MSG_STATUS, MESSAGE_NO_SENDER, buf_bytes(&fields), p->key, genesis_hash(p),
                  &p->validators, &wire);
     if (buf_status(&fields) != 0)
         p->failed = SEALMQ_E_NOMEM;
@@ -43,7 +43,7 @@ static void heal_proposal(struct pbft *p, int who)
 
 static void heal(struct pbft *p, int who, const struct msg_status *m)
 {
-    struct peer *peer = &p->peers[who];
+    struct peer *peer = peer_at(p, who);
     if (!is_due(p, peer->healed_ms, p->timing.resend_interval_ms / 2))
         return;
     peer->healed_ms = p->now_ms;
@@ -51,6 +51,8 @@ static void heal(struct pbft *p, int who, const struct msg_status *m)
     bool is_changing = (m->flags & STATUS_CHANGING) != 0;
     if (m->height < tip_height(p) && is_due(p, peer->status_sent_ms, p->timing.resend_interval_ms))
         status_send(p, who);
+    if (who >= VALIDATORS_MAX)
+        return; /* it takes certified blocks, and no part */
     if (!p->changing && (m->view < p->view || (m->view == p->view && is_changing)))
         new_view_heal(p, who);
     if (m->height == tip_height(p) && m->view == p->view && !is_changing && !p->changing &&
@@ -68,18 +70,13 @@ void status_receive(struct pbft *p, struct bytes bytes)
 {
     struct msg_status m;
     int error = message_decode_status(bytes, &m);
-    if (error == 0 && (size_t)m.head.sender >= p->n)
-        error = SEALMQ_E_UNKNOWN;
-    if (error == 0)
-        error = message_verify(PBFT_MSG_STATUS, &m.head, &validator_at(p, m.head.sender)->key,
-                               genesis_hash(p), &p->validators);
-    if (error != 0) {
-        update_note(p, PBFT_NOTE_REFUSED, -1, error, 0, "status");
+    int who = error == 0 ? member_verify(p, PBFT_MSG_STATUS, &m.head, m.id) : error;
+    if (who < 0) {
+        update_note(p, PBFT_NOTE_REFUSED, -1, who, 0, "status");
         return;
     }
-    if (m.head.sender == p->self)
+    if (bytes_equal(m.id, bytes_str(p->id)))
         return;
-    peer_heard(p, m.head.sender);
-    p->peers[m.head.sender].height = m.height;
-    heal(p, m.head.sender, &m);
+    peer_at(p, who)->height = m.height;
+    heal(p, who, &m);
 }

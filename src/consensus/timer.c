@@ -182,7 +182,7 @@ static uint64_t reforward_at_ms(const struct pbft *p)
 
 void timer_check(struct pbft *p)
 {
-    if (p->self >= 0 && is_due(p, p->status_ms, p->timing.status_interval_ms)) {
+    if (p->key != NULL && is_due(p, p->status_ms, p->timing.status_interval_ms)) {
         p->status_ms = p->now_ms;
         status_send(p, -1);
     }
@@ -203,7 +203,7 @@ void timer_update(struct pbft *p)
     if (p->failed != 0)
         return;
     watch_update(p);
-    if (!p->changing) {
+    if (!p->changing || !p->votes) {
         p->change_timer.running = false;
     } else if (!p->change_timer.running && view_change_count(p, p->view) >= p->q) {
         p->change_timer.running = true;
@@ -220,7 +220,7 @@ static void sooner(uint64_t *deadline_ms, uint64_t at_ms)
 uint64_t timer_deadline_ms(struct pbft *p)
 {
     uint64_t deadline_ms = UINT64_MAX;
-    if (p->self >= 0)
+    if (p->key != NULL)
         sooner(&deadline_ms, p->status_ms + p->timing.status_interval_ms);
     if (has_to_resend(p))
         sooner(&deadline_ms, p->resend_ms + p->timing.resend_interval_ms);

@@ -109,7 +109,10 @@ static int verify_tip(struct pbft *p, const struct msg_view_change *m, struct ce
     if (!is_to_be_shown(p, m) && out->height == tip_height(p) &&
         hash_equal(&out->header, chain_tip_hash(p->chain)))
         return 0; /* final here as well */
-    return certificate_verify(out, COMMIT_LABEL, chain_validators(p->chain), genesis_hash(p));
+    const struct validator_set *set = chain_validators_at(p->chain, out->height);
+    if (set == NULL)
+        return 0; /* of a set long before, so that a block is final here at this height */
+    return certificate_verify(out, COMMIT_LABEL, set, genesis_hash(p));
 }
 
 static int verify_prepared(struct pbft *p, const struct msg_view_change *m,

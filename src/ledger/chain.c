@@ -160,6 +160,14 @@ const struct hash *chain_validators_hash(const struct chain *chain)
     return &chain->rules.validators_hash;
 }
 
+const struct validator_set *chain_validators_at(const struct chain *chain, uint64_t height)
+{
+    if (height >= chain->validators_height)
+        return &chain->rules.validators;
+    bool is_last = height + 1 == chain->validators_height && chain->validators_before.n != 0;
+    return is_last ? &chain->validators_before : NULL;
+}
+
 uint64_t chain_validators_height(const struct chain *chain)
 {
     return chain->validators_height;
@@ -238,6 +246,18 @@ int chain_member(const struct chain *chain, struct bytes id, struct member *out)
         return SEALMQ_E_NOTFOUND;
     show_member(member, out);
     return 0;
+}
+
+size_t chain_member_keys(const struct chain *chain, struct bytes id, struct public_key *keys,
+                         size_t most)
+{
+    const struct chain_member *member = chain_find_member(chain, id);
+    if (member == NULL || member->value.status != MEMBER_ACTIVE)
+        return 0;
+    size_t n = member->value.key_count < most ? member->value.key_count : most;
+    for (size_t i = 0; i < n; i++)
+        keys[i] = member->value.keys[member->value.key_count - 1 - i].key;
+    return n;
 }
 
 void chain_members_each(const struct chain *chain, chain_member_fn fn, void *context)

@@ -54,6 +54,9 @@ const struct validator_set *chain_validators(const struct chain *chain);
 const struct hash *chain_validators_hash(const struct chain *chain);
 const struct admins_value *chain_admins(const struct chain *chain);
 const struct genesis_parameters *chain_parameters(const struct chain *chain);
+/* Who decides, or decided, the block at `height`: known of blocks that this set decides, and of the
+ * last one that the set before it did. NULL: not known. */
+const struct validator_set *chain_validators_at(const struct chain *chain, uint64_t height);
 /* The first block that this set decides. */
 uint64_t chain_validators_height(const struct chain *chain);
 /* The last block that changed the admins. 0: none since the chain was made in memory. */
@@ -67,6 +70,10 @@ void chain_forget_log(struct chain *chain, uint64_t base);
 
 /* SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int chain_member(const struct chain *chain, struct bytes id, struct member *out);
+/* The newest keys of an active member, the current one first; how many there are, at most `most`.
+ * 0: no active member. */
+size_t chain_member_keys(const struct chain *chain, struct bytes id, struct public_key *keys,
+                         size_t most);
 typedef void (*chain_member_fn)(void *context, const struct member *member);
 void chain_members_each(const struct chain *chain, chain_member_fn fn, void *context);
 /* The item's strings are borrowed until the next change. SEALMQ_E_NOTFOUND. */

@@ -391,6 +391,7 @@ int govern_apply(struct chain *chain, const struct request *request)
 void govern_commit(struct chain *chain, uint64_t height)
 {
     if (chain->changes.validators) {
+        chain->validators_before = chain->rules.validators;
         chain->rules.validators = chain->next.validators;
         chain->rules.validators_hash = chain->next.validators_hash;
         chain->validators_height = height + 1;

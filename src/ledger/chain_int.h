@@ -134,7 +134,9 @@ struct chain {
     struct chain_rules next;      /* of the one after it, where `changes` says so; else stale */
     struct chain_changes changes; /* all false between blocks */
     uint64_t validators_height;   /* the first block that the set decides */
-    uint64_t admins_height;       /* the last block that changed admins; see chain_changed_height */
+    struct validator_set
+        validators_before;  /* the set that decided the one before; n 0: not known */
+    uint64_t admins_height; /* the last block that changed admins; see chain_changed_height */
     struct block_header tip;
     struct hash tip_hash;
     struct merkle_log log;

@@ -106,6 +106,7 @@ static void forge_status(struct sim *sim, struct sim_replica *replica)
     unsigned to = lie_victim(sim);
     for (unsigned from = 0; from < sim->n; from++) {
         struct msg_status m = {.height = 1000, .view = sim_random_below(&sim->random, 1000)};
+        m.id = bytes_str(sim->genesis.validators.v[from].id);
         struct buf fields = {0}, wire = {0};
         message_fields_status(&m, &fields);
         lie_sign(sim, replica, (int)from, PBFT_MSG_STATUS, &fields, &wire);

@@ -167,22 +167,24 @@ def test_every_frozen_consensus_message_is_read_and_its_signature_holds():
     genesis, validators_hash = unhex(frozen['genesis'], frozen['validators_hash'])
     keys = [Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(
         Encoding.Raw, PublicFormat.Raw) for seed in unhex(*frozen['seeds'])]
+    ids = [b'broker/' + bytes((letter,)) for letter in b'abcd']
     for wanted in frozen['messages']:
         data = bytes.fromhex(wanted['wire'])
         message = Message(wanted['kind'], data)
         assert TOPICS[wanted['kind'] - 1] == wanted['topic']
         if wanted['kind'] == 1:
             continue
-        assert message.sender == wanted['sender']
-        message.verify(keys, validators_hash, genesis)
+        by_id = wanted['kind'] in (8, 9)
+        assert (ids.index(message.id) if by_id else message.sender) == wanted['sender']
+        message.verify(keys, validators_hash, genesis, ids)
         for wrong in (data[:-1], data + b'\0', b'\2' + data[1:], data[:1] + b'\0' + data[2:]):
             with pytest.raises(Refused):
                 Message(wanted['kind'], wrong)
         if wanted['kind'] in LABELS:
             with pytest.raises(Refused):
-                message.verify(keys, genesis, genesis)
+                message.verify(keys, genesis, validators_hash, ids)
             with pytest.raises(Refused):
-                message.verify(keys[::-1], validators_hash, genesis)
+                message.verify(keys[::-1], validators_hash, genesis, ids)
     assert {wanted['kind'] for wanted in frozen['messages']} == set(range(1, 11))
 
 

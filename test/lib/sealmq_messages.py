@@ -2,7 +2,8 @@
 
 Message     of a kind: its fields, and whether the signatures on it are those of the validators
 """
-from sealmq_reader import Block, Certificate, Cursor, Request, demand, sha256, u, verify
+from sealmq_reader import (Block, Certificate, Cursor, Request, demand, is_id, sha256, u,
+                           verify)
 
 REQUEST, PRE_PREPARE, PREPARE, COMMIT, CHECKPOINT, VIEW_CHANGE, NEW_VIEW, STATUS, FETCH, BLOCKS = \
     range(1, 11)
@@ -37,7 +38,9 @@ class Message:
         self._start = cursor.at
         demand(cursor.number(1) == 1 and cursor.number(1) == self.kind, 'version or kind')
         self.sender = cursor.number(1)
-        demand(self.sender < 128, 'no such sender')
+        needs_none, may_have_none = self.kind in (STATUS, FETCH), self.kind in (STATUS, FETCH, BLOCKS)
+        demand(self.sender == 255 if needs_none else
+               self.sender < 128 or (may_have_none and self.sender == 255), 'no such sender')
         if self.kind <= COMMIT:
             self._read_vote(cursor)
         elif self.kind == CHECKPOINT:
@@ -93,24 +96,34 @@ class Message:
         if self.again:
             self.vote = fields.take(64)
 
+    def _read_id(self, fields):
+        self.id = fields.string(1)
+        demand(is_id(self.id), 'an id')
+
     def _read_status(self, fields):
+        self._read_id(fields)
         self.tip, self.view = bounded(fields.number(8)), bounded(fields.number(8))
         self.flags, self.checkpoint_size = fields.number(1), bounded(fields.number(8))
         demand(self.flags <= 7, 'flags')
 
     def _read_fetch(self, fields):
+        self._read_id(fields)
         self.first, self.count = bounded(fields.number(8)), fields.number(2)
         self.wanted = fields.take(32) if flag(fields) else None
         demand(self.count == 0 or self.first > 0, 'everyone has the genesis')
 
-    def verify(self, keys, validators_hash, genesis):
-        """`keys` of the validators in order of ids. What is signed otherwise (lines, certificates,
+    def verify(self, keys, validators_hash, genesis, ids=()):
+        """`keys` of the validators in order of `ids`. What is signed otherwise (lines, certificates,
         requests) is not looked at."""
         if self.kind in LABELS:
             label = f'sealmq/{LABELS[self.kind]}/1'
             rest = (u(8, self.view) + u(8, self.height) + self.header if self.kind <= COMMIT
                     else sha256(self.covered))
-            demand(self.sender < len(keys), 'no such validator')
-            verify(keys[self.sender], label, genesis, validators_hash + rest, self.signature)
+            sender = self.sender
+            if self.kind in (STATUS, FETCH):
+                demand(self.id in ids, 'no such member')
+                sender, validators_hash = list(ids).index(self.id), bytes(32)
+            demand(sender < len(keys), 'no such validator')
+            verify(keys[sender], label, genesis, validators_hash + rest, self.signature)
         for change in self.view_changes if self.kind == NEW_VIEW else ():
             change.verify(keys, validators_hash, genesis)

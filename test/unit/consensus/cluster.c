@@ -24,12 +24,24 @@ static struct bytes copy_of(struct bytes b)
     return bytes_of(p, b.n);
 }
 
+static struct cluster *cluster_make(size_t n, size_t validators, uint8_t difficulty);
+
 struct cluster *cluster_new(size_t n)
 {
-    return cluster_new_that_works(n, 0);
+    return cluster_new_with(n, n);
+}
+
+struct cluster *cluster_new_with(size_t n, size_t validators)
+{
+    return cluster_make(n, validators, 0);
 }
 
 struct cluster *cluster_new_that_works(size_t n, uint8_t difficulty)
+{
+    return cluster_make(n, n, difficulty);
+}
+
+static struct cluster *cluster_make(size_t n, size_t validators, uint8_t difficulty)
 {
     struct cluster *c = calloc(1, sizeof(*c));
     char why[128];
@@ -43,14 +55,15 @@ struct cluster *cluster_new_that_works(size_t n, uint8_t difficulty)
     struct genesis *g = &c->genesis;
     snprintf(g->network, sizeof(g->network), "test");
     g->created_us = INT64_C(1600000000000000);
-    g->validators.n = n;
+    g->validators.n = validators;
     for (size_t i = 0; i < n; i++) {
         struct node *node = &c->nodes[i];
-        struct validator *v = &g->validators.v[i];
+        struct validator unused, *v = i < validators ? &g->validators.v[i] : &unused;
         key_from((uint8_t)(i + 1), &node->key);
         sign_key_derive(&node->key, LOG_KEY_PURPOSE, &node->log_key);
         sign_key_derive(&node->key, COSIGNER_KEY_PURPOSE, &node->cosigner_key);
-        snprintf(v->id, sizeof(v->id), "broker/n%zu", i);
+        snprintf(node->id, sizeof(node->id), "broker/n%zu", i);
+        memcpy(v->id, node->id, sizeof(v->id));
         snprintf(v->url, sizeof(v->url), "mqtt://127.0.0.1:%zu", 1883 + i);
         v->key = node->key.public_key;
         v->log_key = node->log_key.public_key;
@@ -110,13 +123,15 @@ int cluster_restart(struct cluster *c, size_t index)
         assert_int_equal(block_decode(node->stored[i].block, &block), 0);
         assert_int_equal(chain_append(node->chain, &block), 0);
     }
+    const struct pbft_keys next = {&node->next_key, &node->next_log_key, &node->next_cosigner_key};
     struct pbft_options options = {.chain = node->chain,
                                    .mempool = node->mempool,
-                                   .id = c->genesis.validators.v[index].id,
+                                   .id = node->id,
                                    .key = &node->key,
                                    .log_key = &node->log_key,
                                    .cosigner_key = &node->cosigner_key,
                                    .timing = c->timing,
+                                   .next_keys = node->has_next ? &next : NULL,
                                    .may_vote = node->may_vote,
                                    .now_ms = c->now_ms};
     for (size_t k = 0; k < PBFT_SLOTS; k++)
@@ -141,6 +156,19 @@ static void queue(struct cluster *c, int from, int to, const struct pbft_message
     buf_append_bytes(&sent->bytes, m->bytes);
 }
 
+static int node_of(const struct cluster *c, const char *id)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (id != NULL && strcmp(c->nodes[i].id, id) == 0)
+            return (int)i;
+    return -1;
+}
+
+static bool is_validator(const struct node *of, const struct node *who)
+{
+    return validator_set_find(chain_validators(of->chain), bytes_str(who->id)) >= 0;
+}
+
 static void carry_out(struct cluster *c, size_t index, const struct pbft_update *u)
 {
     struct node *node = &c->nodes[index];
@@ -162,9 +190,12 @@ static void carry_out(struct cluster *c, size_t index, const struct pbft_update 
         const struct pbft_message *m = &u->messages[i];
         if (m->kind == PBFT_MSG_PREPARE || m->kind == PBFT_MSG_COMMIT)
             node->votes_sent++;
-        for (int to = 0; to < (int)c->n; to++)
-            if (to != (int)index && (m->to < 0 || m->to == to))
-                queue(c, (int)index, to, m);
+        int to = m->to < 0 ? -1 : node_of(c, pbft_peer_id(node->pbft, m->to));
+        assert_true(m->to < 0 || to >= 0);
+        for (int other = 0; other < (int)c->n; other++)
+            if (other != (int)index &&
+                (m->to < 0 ? is_validator(node, &c->nodes[other]) : other == to))
+                queue(c, (int)index, other, m);
     }
     for (size_t i = 0; i < u->note_count; i++) {
         node->noted[u->notes[i].kind]++;
@@ -257,8 +288,11 @@ void cluster_deliver(struct cluster *c)
     while (c->first < c->count) {
         struct sent sent = c->queue[c->first++];
         bool passes = !c->down[sent.to] && (c->passes == NULL || c->passes(c, &sent));
-        if (passes)
-            (void)cluster_message(c, (size_t)sent.to, sent.kind, buf_bytes(&sent.bytes), sent.from);
+        if (passes) {
+            int from = validator_set_find(chain_validators(c->nodes[sent.to].chain),
+                                          bytes_str(c->nodes[sent.from].id));
+            (void)cluster_message(c, (size_t)sent.to, sent.kind, buf_bytes(&sent.bytes), from);
+        }
         buf_close(&sent.bytes);
     }
     c->first = c->count = 0;
@@ -291,12 +325,17 @@ void cluster_request(struct cluster *c, struct buf *out)
                      0);
 }
 
+int cluster_submit_wire(struct cluster *c, size_t index, struct bytes wire)
+{
+    struct pbft_event event = {.kind = PBFT_EVENT_REQUEST, .request = wire};
+    return cluster_step(c, index, &event);
+}
+
 int cluster_submit(struct cluster *c, size_t index)
 {
     struct buf wire = {0};
     cluster_request(c, &wire);
-    struct pbft_event event = {.kind = PBFT_EVENT_REQUEST, .request = buf_bytes(&wire)};
-    int error = cluster_step(c, index, &event);
+    int error = cluster_submit_wire(c, index, buf_bytes(&wire));
     buf_close(&wire);
     return error;
 }

@@ -5,7 +5,7 @@
 #include "consensus/message.h"
 #include "consensus/pbft.h"
 
-#define NODES_MAX 7
+#define NODES_MAX 8
 
 struct sent {
     int from, to;
@@ -14,7 +14,10 @@ struct sent {
 };
 
 struct node {
+    char id[ID_MAX + 1]; /* "broker/n<index>" */
     struct sign_key key, log_key, cosigner_key;
+    bool has_next; /* the next ones are given to the core as well */
+    struct sign_key next_key, next_log_key, next_cosigner_key;
     struct chain *chain;
     struct mempool *mempool;
     struct pbft *pbft;
@@ -55,6 +58,8 @@ struct cluster {
 };
 
 struct cluster *cluster_new(size_t n);
+/* n nodes, of which the first are the validators of the genesis. */
+struct cluster *cluster_new_with(size_t n, size_t validators);
 /* Blocks need this difficulty. Tries are made in ticks alone: cluster_run, not cluster_deliver. */
 struct cluster *cluster_new_that_works(size_t n, uint8_t difficulty);
 void cluster_free(struct cluster *cluster);
@@ -73,6 +78,8 @@ void cluster_run(struct cluster *cluster, uint64_t ms);
 void cluster_request(struct cluster *cluster, struct buf *out);
 /* Gives the node a new request as its client; returns the step's result. */
 int cluster_submit(struct cluster *cluster, size_t node);
+/* A request of the admin's next number, made by the caller. */
+int cluster_submit_wire(struct cluster *cluster, size_t node, struct bytes wire);
 struct pbft_status cluster_status(const struct cluster *cluster, size_t node);
 /* Header hash of the node's block. */
 struct hash cluster_block_hash(const struct cluster *cluster, size_t node, size_t height);

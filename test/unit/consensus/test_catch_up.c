@@ -199,7 +199,8 @@ static void one_liar_s_height_is_not_believed(void **state)
     struct hash validators;
     struct buf fields = {0}, wire = {0};
     validator_set_hash(&c->genesis.validators, &validators);
-    message_fields_status(&(struct msg_status){.height = 1000000}, &fields);
+    message_fields_status(&(struct msg_status){.id = BYTES_LIT("broker/n2"), .height = 1000000},
+                          &fields);
     message_sign(PBFT_MSG_STATUS, 2, buf_bytes(&fields), &c->nodes[2].key, &c->genesis.hash,
                  &validators, &wire);
     for (size_t i = 0; i < 4; i++)
@@ -226,7 +227,9 @@ static void fetches_that_go_on_are_served_and_repeated_ones_are_not(void **state
     validator_set_hash(&c->genesis.validators, &validators);
     for (int i = 0; i < 3; i++) {
         struct buf fields = {0};
-        message_fields_fetch(&(struct msg_fetch){.from = from[i], .count = 5}, &fields);
+        message_fields_fetch(
+            &(struct msg_fetch){.id = BYTES_LIT("broker/n3"), .from = from[i], .count = 5},
+            &fields);
         message_sign(PBFT_MSG_FETCH, 3, buf_bytes(&fields), &c->nodes[3].key, &c->genesis.hash,
                      &validators, &wires[i]);
         buf_close(&fields);
