@@ -44,6 +44,22 @@ static const char *plight(const cJSON *chain)
     return is_true(chain, "votes") ? "votes" : "follows without voting";
 }
 
+/* Who keeps what, and how far this node is when it catches up. */
+static void print_keeping(const cJSON *chain)
+{
+    const cJSON *catch_up = cJSON_GetObjectItemCaseSensitive(chain, "catch_up");
+    printf("keeps    blocks from %.0f on (%s), %.0f full nodes reachable%s%s\n",
+           number_of(chain, "lowest_block"), text_of(chain, "role"), number_of(chain, "full_nodes"),
+           is_true(chain, "few_full_nodes") ? ": too few, keep at least three" : "",
+           is_true(chain, "prune_refused")
+               ? "; older blocks stay, since fewer than two other nodes keep them"
+               : "");
+    if (cJSON_IsObject(catch_up))
+        printf("catch-up to block %.0f, %.0f blocks/s, %.2f MB/s\n", number_of(catch_up, "target"),
+               number_of(catch_up, "blocks_per_second"),
+               number_of(catch_up, "bytes_per_second") / 1e6);
+}
+
 static void print_person(const cJSON *status)
 {
     const cJSON *chain = cJSON_GetObjectItemCaseSensitive(status, "chain");
@@ -57,6 +73,7 @@ static void print_person(const cJSON *status)
            number_of(chain, "height"), number_of(chain, "view"), text_of(chain, "primary"),
            plight(chain), number_of(chain, "checkpoint_height"), number_of(chain, "requests"),
            number_of(chain, "records"), number_of(chain, "waiting_requests"));
+    print_keeping(chain);
     printf("peers   ");
     const cJSON *peer;
     cJSON_ArrayForEach(peer, cJSON_GetObjectItemCaseSensitive(chain, "peers"))
@@ -77,9 +94,10 @@ static void print_line(const cJSON *status)
 {
     const cJSON *chain = cJSON_GetObjectItemCaseSensitive(status, "chain");
     const cJSON *history = cJSON_GetObjectItemCaseSensitive(status, "history");
-    printf("%-10s height %-8.0f view %-4.0f reports %-8.0f rows %-8.0f %s\n", text_of(status, "id"),
-           number_of(chain, "height"), number_of(chain, "view"), number_of(history, "reports"),
-           number_of(history, "rows"), plight(chain));
+    printf("%-10s height %-8.0f from %-8.0f view %-4.0f reports %-8.0f rows %-8.0f %s\n",
+           text_of(status, "id"), number_of(chain, "height"), number_of(chain, "lowest_block"),
+           number_of(chain, "view"), number_of(history, "reports"), number_of(history, "rows"),
+           plight(chain));
 }
 
 static int ask_one(struct admin *admin, bool as_json, bool as_line, char *why, size_t why_size)

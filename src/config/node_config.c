@@ -4,6 +4,19 @@
 #include "config/yaml.h"
 
 #include <stdio.h>
+#include <string.h>
+
+static const cyaml_strval_t role_names[] = {
+    {.str = "full", .val = CONFIG_ROLE_FULL},
+    {.str = "light", .val = CONFIG_ROLE_LIGHT},
+};
+
+static const cyaml_schema_field_t retain_fields[] = {
+    CYAML_FIELD_UINT("blocks", CYAML_FLAG_OPTIONAL, struct config_retain, blocks),
+    CYAML_FIELD_UINT("days", CYAML_FLAG_OPTIONAL, struct config_retain, days),
+    CYAML_FIELD_UINT("megabytes", CYAML_FLAG_OPTIONAL, struct config_retain, megabytes),
+    CYAML_FIELD_END,
+};
 
 static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_STRING_PTR("id", CYAML_FLAG_POINTER, struct node_config, id, 3, ID_MAX),
@@ -14,6 +27,9 @@ static const cyaml_schema_field_t config_fields[] = {
     BROKER_CONFIG_FIELDS(struct node_config, broker, 0),
     CYAML_FIELD_UINT("session_life", CYAML_FLAG_OPTIONAL, struct node_config, session_life),
     CYAML_FIELD_UINT("view_timeout", CYAML_FLAG_OPTIONAL, struct node_config, view_timeout),
+    CYAML_FIELD_ENUM("role", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct node_config, role,
+                     role_names, sizeof(role_names) / sizeof(role_names[0])),
+    CYAML_FIELD_MAPPING("retain", CYAML_FLAG_OPTIONAL, struct node_config, retain, retain_fields),
     CYAML_FIELD_END,
 };
 
@@ -21,7 +37,8 @@ static const cyaml_schema_value_t config_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct node_config, config_fields),
 };
 
-#define WORKERS_MAX 16
+#define WORKERS_MAX     16
+#define RETAIN_DAYS_MAX 36500
 
 /* A node's topics are others' evidence: nobody but this machine comes in without a name. */
 static int check_anonymous(const struct node_config *config, const struct config_source *source)
@@ -61,6 +78,9 @@ static int config_check(const struct node_config *config, const struct config_so
     if (config->session_life != 0 && (config->session_life < 10 || config->session_life > 604800))
         return config_refuse(source, "session_life",
                              "session_life is %u s, it must be 10 to 604800", config->session_life);
+    if (config->retain.days > RETAIN_DAYS_MAX)
+        return config_refuse(source, "days", "days is %u, at most %d are possible",
+                             config->retain.days, RETAIN_DAYS_MAX);
     if (config->view_timeout != 0 && (config->view_timeout < 50 || config->view_timeout > 600000))
         return config_refuse(source, "view_timeout",
                              "view_timeout is %u ms, it must be 50 to 600000",
@@ -76,6 +96,9 @@ int node_config_read(const char *path, struct node_config **out, char *why, size
         return error;
     if (config->broker.anonymous == CONFIG_UNSAID)
         config->broker.anonymous = CONFIG_NO;
+    const struct config_retain nothing = {0};
+    if (config->role == CONFIG_ROLE_LIGHT && memcmp(&config->retain, &nothing, sizeof nothing) == 0)
+        config->retain.blocks = CONFIG_LIGHT_BLOCKS;
     const struct config_source source = {path, why, why_size};
     error = config_check(config, &source);
     if (error != 0) {

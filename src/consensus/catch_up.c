@@ -87,7 +87,7 @@ static int choose_peer(const struct pbft *p, uint64_t height)
 {
     for (size_t k = 1; k <= p->n; k++) {
         size_t i = ((size_t)p->fetch_peer + k) % p->n;
-        if ((int)i != p->self && p->peers[i].height >= height &&
+        if ((int)i != p->self && p->peers[i].height >= height && p->peers[i].keeps <= height &&
             p->peers[i].fetch_after_ms <= p->now_ms && asked_of(p, (int)i) < FETCH_PEER)
             return (int)i;
     }

@@ -269,9 +269,11 @@ int message_decode_status(struct bytes b, struct msg_status *out)
     out->view = reader_u64(&r);
     out->flags = reader_u8(&r);
     out->stable_size = reader_u64(&r);
+    out->keeps = reader_u64(&r);
     check_number(&r, out->height);
     check_number(&r, out->view);
     check_number(&r, out->stable_size);
+    check_number(&r, out->keeps);
     if (out->flags > (STATUS_CHANGING | STATUS_PROPOSAL | STATUS_FOLLOWS))
         reader_fail(&r, SEALMQ_E_PARSE);
     return reader_end(&r);
@@ -284,6 +286,7 @@ void message_fields_status(const struct msg_status *m, struct buf *out)
     buf_append_u64(out, m->view);
     buf_append_u8(out, m->flags);
     buf_append_u64(out, m->stable_size);
+    buf_append_u64(out, m->keeps);
 }
 
 int message_decode_fetch(struct bytes b, struct msg_fetch *out)

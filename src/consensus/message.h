@@ -13,7 +13,8 @@
  *     fields  = u64 view || u8 n || n * (str32 signed VIEW-CHANGE) || u8 again || again * (64
  * bytes)
  *   STATUS    = signed
- *     fields  = str8 id || u64 tip height || u64 view || u8 flags || u64 stable checkpoint size
+ *     fields  = str8 id || u64 tip height || u64 view || u8 flags || u64 stable checkpoint size ||
+ *               u64 lowest body
  *   FETCH     = signed
  *     fields  = str8 id || u64 from height || u16 count || u8 wanted || wanted * (header hash)
  *   CHECKPOINT = u8 version || u8 kind || u8 sender || u64 size || root || str16 signature lines
@@ -89,6 +90,7 @@ struct msg_status {
     struct msg_signed head;
     struct bytes id; /* of the sender */
     uint64_t height, view, stable_size;
+    uint64_t keeps; /* bodies of blocks from this height on */
     uint8_t flags;
 };
 

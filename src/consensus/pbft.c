@@ -210,6 +210,24 @@ int pbft_step(struct pbft *p, const struct pbft_event *event, struct pbft_update
     return p->failed != 0 ? p->failed : error;
 }
 
+void pbft_keep(struct pbft *p, uint64_t lowest)
+{
+    p->keeps = lowest;
+}
+
+static void show_peers(const struct pbft *p, struct pbft_status *out)
+{
+    uint64_t window_ms = (uint64_t)p->timing.status_interval_ms * STATUS_MISSED;
+    out->peer_count = p->n;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct peer *peer = &p->peers[i];
+        out->peers[i].height = peer->height;
+        out->peers[i].keeps = peer->keeps;
+        out->peers[i].is_heard =
+            (int)i != p->self && peer->heard && p->now_ms - peer->heard_ms <= window_ms;
+    }
+}
+
 void pbft_status_get(const struct pbft *p, struct pbft_status *out)
 {
     *out = (struct pbft_status){.height = tip_height(p), .view = p->view, .votes = p->votes};
@@ -217,6 +235,7 @@ void pbft_status_get(const struct pbft *p, struct pbft_status *out)
     out->stable_checkpoint = p->stable_size == 0 ? 0 : p->stable_size - 1;
     out->peers_height = peers_height(p);
     out->waiting_requests = mempool_count(p->mempool);
+    show_peers(p, out);
     if (!p->votes)
         out->state = "following";
     else if (p->changing)

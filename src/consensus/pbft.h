@@ -224,6 +224,9 @@ SEALMQ_MUST_CHECK int pbft_step(struct pbft *pbft, const struct pbft_event *even
 /* Whose index it is: a validator's of the set, or that of a member who follows and asked for
  * something. NULL: nobody's. */
 const char *pbft_peer_id(const struct pbft *pbft, int peer);
+/* Bodies of blocks are kept here from this height on: said in STATUS, that others ask elsewhere for
+ * those before. 0 and 1: all. */
+void pbft_keep(struct pbft *pbft, uint64_t lowest);
 
 struct pbft_status {
     uint64_t height, view;
@@ -233,6 +236,11 @@ struct pbft_status {
     uint64_t stable_checkpoint; /* height */
     uint64_t peers_height;      /* highest that a weak quorum (f+1) claims */
     size_t waiting_requests;
+    size_t peer_count; /* the validators */
+    struct {
+        uint64_t height, keeps; /* tip, and lowest body, as it says */
+        bool is_heard;          /* of late; false of ourselves */
+    } peers[VALIDATORS_MAX];
 };
 void pbft_status_get(const struct pbft *pbft, struct pbft_status *out);
 

@@ -31,6 +31,8 @@
 #define VOTES_KEPT       4
 /* Sizes for which a validator's checkpoint lines are kept: blocks may be faster than lines. */
 #define CHECKPOINTS_KEPT 4
+/* A peer that says nothing for so many status intervals is not heard any more. */
+#define STATUS_MISSED    6
 /* Blocks asked for at once; how many such ranges are on their way or wait for those before them,
  * and how many of one peer. Once the waiting ones have so many bytes, only the next range is asked
  * for. */
@@ -100,6 +102,7 @@ struct peer {
     struct kept_view_change view_change;
     struct kept_checkpoint checkpoints[CHECKPOINTS_KEPT];
     uint64_t height; /* tip, as it claims */
+    uint64_t keeps;  /* bodies from this height on, as it claims */
     bool heard;      /* ever */
     uint64_t heard_ms;
     /* When we last did something for it that costs more than it costs to ask. */
@@ -183,6 +186,7 @@ struct pbft {
         uint64_t nonce; /* to be tried next */
         bool may_try;   /* in this step */
     } work;
+    uint64_t keeps;  /* bodies that we keep: from this height on */
     bool may_select; /* mempool, tip or view changed since mempool_select found nothing */
     bool proposed_this_step;
 

@@ -9,6 +9,7 @@ void status_send(struct pbft *p, int to)
         return;
     struct msg_status m = {.id = bytes_str(p->id), .height = tip_height(p), .view = p->view};
     m.stable_size = p->stable_size;
+    m.keeps = p->keeps;
     if (p->changing)
         m.flags |= STATUS_CHANGING;
     if (p->proposal != NULL && p->proposal->view == p->view)
@@ -78,5 +79,6 @@ void status_receive(struct pbft *p, struct bytes bytes)
     if (bytes_equal(m.id, bytes_str(p->id)))
         return;
     peer_at(p, who)->height = m.height;
+    peer_at(p, who)->keeps = m.keeps;
     heal(p, who, &m);
 }

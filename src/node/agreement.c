@@ -373,6 +373,8 @@ static int load(struct agreement *agreement, char *why, size_t why_size)
     if (error == 0)
         error = new_core(agreement, may_vote, why, why_size);
     if (error == 0)
+        error = agreement_keep_start(agreement);
+    if (error == 0)
         error = add_known(agreement);
     if (error != 0)
         return error;

@@ -11,6 +11,7 @@
 #include "node/offences.h"
 #include "node/receipts.h"
 #include "node/registry.h"
+#include "store/blocks.h"
 
 struct agreement;
 
@@ -20,8 +21,9 @@ struct agreement_options {
     const struct sign_key *key;
     const char *folder; /* of blocks.db */
     struct registry *registry;
-    uint32_t view_timeout_ms; /* 0: the default */
-    bool vote_again;          /* whoever runs this node says that it may, after it lost its votes */
+    uint32_t view_timeout_ms;         /* 0: the default */
+    struct block_store_retain retain; /* of the bodies of blocks */
+    bool vote_again; /* whoever runs this node says that it may, after it lost its votes */
     void *context;
     /* On the agreement thread. The registry is up to date when they are called. */
     void (*member)(void *context, const struct member *member);
@@ -57,6 +59,15 @@ struct agreement_status {
     uint64_t receipts_total, refused_total, dropped_total;
     uint64_t bad_messages_total, view_changes_total;
     bool disk_waiting;
+    uint64_t keeps;        /* bodies from this height on */
+    bool is_prune_refused; /* older ones should go, and too few others keep them */
+    unsigned full_nodes;   /* reachable, this one included if it is one */
+    bool is_few_full;      /* fewer than there should be, for a while */
+    uint64_t fetched_blocks_total;
+    struct {
+        uint64_t target; /* 0: not catching up */
+        double blocks_per_s, bytes_per_s;
+    } catch_up;
     struct hash tip;
     struct {
         char id[ID_MAX + 1];

@@ -25,6 +25,20 @@ struct peer {
     int validator;
 };
 
+/* agreement_keep.c */
+struct agreement_keep {
+    uint64_t low_since_ms; /* few full nodes; 0: enough */
+    uint64_t pruned_ms;
+    bool is_unfinished; /* there is more to be removed */
+};
+
+/* agreement_progress.c */
+struct agreement_progress {
+    bool is_running;
+    uint64_t begun_ms, logged_ms;
+    uint64_t blocks, bytes, logged_blocks, logged_bytes;
+};
+
 struct answer;
 struct held;
 struct proposal_check;
@@ -69,6 +83,8 @@ struct agreement {
     struct held *held; /* requests whose signatures are being checked */
     size_t held_count, held_bytes;
     struct proposal_check *proposal_check;
+    struct agreement_keep keep;
+    struct agreement_progress progress;
     bool is_broken; /* see options.failed */
 };
 
@@ -135,5 +151,15 @@ void checks_begin_proposal(struct agreement *agreement, const struct hash *heade
                            struct bytes wire);
 /* Goes on with what was checked. */
 void checks_collect(struct agreement *agreement);
+
+/* agreement_keep.c: what is kept here, and by how many. */
+SEALMQ_MUST_CHECK int agreement_keep_start(struct agreement *agreement);
+/* After each step. */
+void agreement_keep_check(struct agreement *agreement);
+
+/* agreement_progress.c: of catching up. */
+void progress_begin(struct agreement *agreement, uint64_t target);
+void progress_blocks(struct agreement *agreement, const struct pbft_update *update);
+void progress_end(struct agreement *agreement, uint64_t height);
 
 #endif

@@ -307,10 +307,10 @@ static void take_note(struct agreement *agreement, const struct pbft_note *note,
                   words);
         break;
     case PBFT_NOTE_BEHIND:
-        log_info(COMPONENT, "behind: fetching blocks up to %llu", value);
+        progress_begin(agreement, value);
         break;
     case PBFT_NOTE_CAUGHT_UP:
-        log_info(COMPONENT, "caught up at block %llu", value);
+        progress_end(agreement, value);
         break;
     case PBFT_NOTE_REQUEST_DROPPED:
         agreement->shown.dropped_total++;
@@ -368,9 +368,7 @@ int agreement_step_once(struct agreement *agreement, const struct pbft_event *ev
         const struct pbft_message *message = &update.messages[i];
         peers_send(agreement, message->to, pbft_message_topic(message->kind), message->bytes);
     }
-    if (update.block_count > 1)
-        log_info(COMPONENT, "fetched %zu blocks from other nodes, up to block %llu",
-                 update.block_count, (unsigned long long)chain_height(agreement->chain));
+    progress_blocks(agreement, &update);
     for (size_t i = 0; i < update.block_count; i++)
         take_block(agreement, update.blocks[i].block);
     if (update.checkpoint.n != 0)
@@ -386,6 +384,7 @@ int agreement_step(struct agreement *agreement, const struct pbft_event *event)
 {
     int result = agreement_step_once(agreement, event);
     answers_give(agreement);
+    agreement_keep_check(agreement);
     agreement_show_status(agreement);
     return result;
 }

@@ -298,6 +298,15 @@ static int read_key(struct node *node, char *why, size_t why_size)
     return 0;
 }
 
+static struct block_store_retain retain_of(const struct config_retain *config)
+{
+    return (struct block_store_retain){
+        .blocks = config->blocks,
+        .bytes = config->megabytes * UINT64_C(1000000),
+        .age_us = config->days * INT64_C(86400000000),
+    };
+}
+
 static int start_parts(struct node *node, bool vote_again, char *why, size_t why_size)
 {
     char folder[PATH_SIZE], history[PATH_SIZE + 16];
@@ -319,6 +328,7 @@ static int start_parts(struct node *node, bool vote_again, char *why, size_t why
                 .registry = node->registry,
                 .view_timeout_ms = node->config->view_timeout,
                 .vote_again = vote_again,
+                .retain = retain_of(&node->config->retain),
                 .context = node,
                 .member = node_member_changed,
                 .receipt = node_receipt,

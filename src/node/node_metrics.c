@@ -31,6 +31,23 @@ static void append_offences(const struct offences *offences, struct buf *out)
                            (double)offences->offenders[i].total);
 }
 
+static void append_keeping(const struct agreement_status *s, struct buf *out)
+{
+    gauge(out, "sealmq_chain_lowest_block", "Lowest block whose body is kept here.", s->keeps);
+    gauge(out, "sealmq_chain_full_nodes", "Reachable nodes that keep all blocks, with this one.",
+          s->full_nodes);
+    gauge(out, "sealmq_chain_few_full_nodes", "Whether that are fewer than three.", s->is_few_full);
+    gauge(out, "sealmq_chain_prune_refused",
+          "Whether old blocks are kept because too few other nodes keep them.",
+          s->is_prune_refused);
+    counter(out, "sealmq_chain_fetched_blocks_total", "Blocks fetched from other nodes.",
+            s->fetched_blocks_total);
+    gauge(out, "sealmq_chain_catch_up_blocks_per_second", "Pace of catching up; 0 when not.",
+          (uint64_t)s->catch_up.blocks_per_s);
+    gauge(out, "sealmq_chain_catch_up_bytes_per_second", "Pace of catching up; 0 when not.",
+          (uint64_t)s->catch_up.bytes_per_s);
+}
+
 static void append_chain(const struct agreement_status *s, const struct offences *offences,
                          uint64_t dropped, struct buf *out)
 {
@@ -57,6 +74,7 @@ static void append_chain(const struct agreement_status *s, const struct offences
     counter(out, "sealmq_chain_messages_dropped_total",
             "Messages of other nodes dropped, because too many of theirs waited.", dropped);
     append_offences(offences, out);
+    append_keeping(s, out);
     if (s->peer_count == 0)
         return; /* a family has samples */
     metrics_family(out, "sealmq_chain_peer_connected", "gauge", "Whether a node is connected.");

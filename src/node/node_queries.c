@@ -52,6 +52,22 @@ static unsigned long long ull(uint64_t v)
     return v;
 }
 
+static void status_keeping(const struct node *node, const struct agreement_status *s,
+                           struct buf *json)
+{
+    buf_printf(json,
+               ",\"role\":\"%s\",\"lowest_block\":%llu,\"prune_refused\":%s,\"full_nodes\":%u,"
+               "\"few_full_nodes\":%s",
+               node->config->role == CONFIG_ROLE_LIGHT ? "light" : "full", ull(s->keeps),
+               s->is_prune_refused ? "true" : "false", s->full_nodes,
+               s->is_few_full ? "true" : "false");
+    if (s->catch_up.target != 0)
+        buf_printf(json,
+                   ",\"catch_up\":{\"target\":%llu,\"blocks_per_second\":%.0f,"
+                   "\"bytes_per_second\":%.0f}",
+                   ull(s->catch_up.target), s->catch_up.blocks_per_s, s->catch_up.bytes_per_s);
+}
+
 static void status_chain(const struct node *node, struct buf *json)
 {
     struct agreement_status s;
@@ -73,6 +89,7 @@ static void status_chain(const struct node *node, struct buf *json)
                ull(s.records_total), ull(s.receipts_total), ull(s.refused_total),
                ull(s.dropped_total), ull(s.bad_messages_total), ull(s.view_changes_total));
     append_hash(json, "tip", hash_bytes(&s.tip));
+    status_keeping(node, &s, json);
     buf_append_cstr(json, ",\"peers\":[");
     for (unsigned i = 0; i < s.peer_count; i++)
         buf_printf(json, "%s{\"id\":\"%s\",\"connected\":%s}", i == 0 ? "" : ",", s.peers[i].id,

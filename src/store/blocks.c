@@ -77,6 +77,9 @@ static const char *const blocks_sql[BLOCKS_STATEMENTS] = {
                               " ORDER BY height DESC LIMIT 1",
     [BLOCKS_GET_CHUNK] = "SELECT entries FROM chunks WHERE height = ?1 AND at = ?2",
     [BLOCKS_THIN_CHUNKS] = "DELETE FROM chunks WHERE height % ?1 != 0 AND height < ?2",
+    [BLOCKS_PRUNE_BODIES] = "DELETE FROM bodies WHERE height < ?1",
+    [BLOCKS_PRUNE_CHUNKS] = "DELETE FROM chunks WHERE height < ?1",
+    [BLOCKS_PRUNE_SNAPSHOTS] = "DELETE FROM snapshots WHERE height < ?1",
     [BLOCKS_THIN_SNAPSHOTS] = "DELETE FROM snapshots WHERE height % ?1 != 0 AND height < ?2",
     [BLOCKS_NEWEST_CHECKPOINT] = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1",
     [BLOCKS_CHECKPOINT_FROM] =

@@ -51,6 +51,21 @@ SEALMQ_MUST_CHECK int block_store_put_slot(struct block_store *store, int slot,
  * the two newest are kept, and before them at most 32, evenly apart. */
 SEALMQ_MUST_CHECK int block_store_put_snapshot(struct block_store *store,
                                                const struct chain *chain);
+/* How long bodies are kept: until the first of these is exceeded. 0: no limit. */
+struct block_store_retain {
+    uint64_t blocks; /* this many newest ones */
+    uint64_t bytes;  /* of their bodies */
+    int64_t age_us;  /* by the time in their headers */
+};
+/* The lowest body, and the height from which on bodies need to be kept: above the lowest only when
+ * some may go. It is one above a certified snapshot, so that a start does not need those before. */
+SEALMQ_MUST_CHECK int block_store_prune_from(struct block_store *store,
+                                             const struct block_store_retain *retain,
+                                             int64_t now_us, uint64_t *lowest, uint64_t *from);
+/* Removes the lowest bodies, `most` at most, that are below `from`; *lowest is the lowest that is
+ * left. What SQLite gets back so it uses again: the file does not shrink. */
+SEALMQ_MUST_CHECK int block_store_prune(struct block_store *store, uint64_t from, size_t most,
+                                        uint64_t *lowest);
 SEALMQ_MUST_CHECK int block_store_commit(struct block_store *store);
 void block_store_rollback(struct block_store *store);
 

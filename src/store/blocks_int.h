@@ -6,6 +6,7 @@
  *   blocks_load.c   the chain from the store, all that is read of it checked
  *   blocks_log.c    the log of headers: its tiles, and paths from them
  *   blocks_snapshot.c  snapshots of the state
+ *   blocks_prune.c  letting old bodies go
  *
  * Invariants:
  * 1. Headers start at 1 (the block at height 0 follows from the genesis), or higher up where the
@@ -50,6 +51,9 @@ enum blocks_statement {
     BLOCKS_GET_CHUNK,
     BLOCKS_THIN_CHUNKS,
     BLOCKS_THIN_SNAPSHOTS,
+    BLOCKS_PRUNE_BODIES,
+    BLOCKS_PRUNE_CHUNKS,
+    BLOCKS_PRUNE_SNAPSHOTS,
     BLOCKS_NEWEST_CHECKPOINT,
     BLOCKS_CHECKPOINT_FROM,
     BLOCKS_GET_SLOT,

@@ -53,7 +53,34 @@ static void what_must_be_there_is_enough(void **state)
     assert_int_equal(config->broker.workers, 0);
     assert_int_equal(config->session_life, 0);
     assert_int_equal(config->view_timeout, 0);
+    assert_int_equal(config->role, CONFIG_ROLE_FULL);
+    assert_int_equal(config->retain.blocks, 0);
     node_config_free(config);
+}
+
+static void what_is_kept_can_be_said(void **state)
+{
+    struct node_config *config;
+    char why[512];
+    assert_int_equal(
+        read_text(state, LEAST "retain:\n  days: 30\n  blocks: 5\n  megabytes: 7\n", &config, why),
+        0);
+    assert_int_equal(config->role, CONFIG_ROLE_FULL);
+    assert_int_equal(config->retain.days, 30);
+    assert_int_equal(config->retain.blocks, 5);
+    assert_int_equal(config->retain.megabytes, 7);
+    node_config_free(config);
+    assert_int_equal(read_text(state, LEAST "role: light\n", &config, why), 0);
+    assert_int_equal(config->role, CONFIG_ROLE_LIGHT);
+    assert_int_equal(config->retain.blocks, CONFIG_LIGHT_BLOCKS);
+    node_config_free(config);
+    assert_int_equal(read_text(state, LEAST "role: light\nretain:\n  days: 3\n", &config, why), 0);
+    assert_int_equal(config->retain.blocks, 0);
+    assert_int_equal(config->retain.days, 3);
+    node_config_free(config);
+    assert_refused(state, LEAST "role: heavy\n", "role");
+    assert_refused(state, LEAST "retain:\n  days: 36501\n", "days");
+    assert_refused(state, LEAST "retain:\n  weeks: 3\n", "weeks");
 }
 
 static void everything_can_be_said(void **state)
@@ -228,6 +255,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_setup, folder_teardown)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(what_must_be_there_is_enough),
+        IN_FOLDER(what_is_kept_can_be_said),
         IN_FOLDER(everything_can_be_said),
         IN_FOLDER(what_is_missing_is_named),
         IN_FOLDER(what_is_not_known_is_refused),

@@ -389,6 +389,29 @@ static void a_silent_peer_holds_nobody_up_for_long(void **state)
     cluster_free(c);
 }
 
+static void who_does_not_keep_a_block_is_not_asked_for_it(void **state)
+{
+    (void)state;
+    struct cluster *c = with_one_behind(200);
+    pbft_keep(c->nodes[0].pbft, 150);
+    pbft_keep(c->nodes[1].pbft, 201);
+    memset(&watch, 0, sizeof(watch));
+    c->passes = all_watched;
+    cluster_run(c, 700);
+    cluster_assert_height(c, 200);
+    assert_int_equal(watch.asked[1], 0);
+    assert_true(watch.asked[2] >= 3);
+    struct pbft_status status = cluster_status(c, 3);
+    assert_int_equal(status.peer_count, 4);
+    assert_int_equal(status.peers[0].keeps, 150);
+    assert_int_equal(status.peers[1].keeps, 201);
+    assert_true(status.peers[2].is_heard && !status.peers[3].is_heard);
+    c->down[2] = true;
+    cluster_run(c, 3500);
+    assert_false(cluster_status(c, 3).peers[2].is_heard);
+    cluster_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +428,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_lies_is_put_aside_and_its_range_asked_elsewhere),
         cmocka_unit_test(blocks_that_do_not_follow_on_each_other_are_refused),
         cmocka_unit_test(a_silent_peer_holds_nobody_up_for_long),
+        cmocka_unit_test(who_does_not_keep_a_block_is_not_asked_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

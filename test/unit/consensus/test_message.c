@@ -100,6 +100,7 @@ static void make(enum pbft_message_kind kind, struct buf *out)
                                                    .height = 5,
                                                    .view = 6,
                                                    .stable_size = 4,
+                                                   .keeps = 3,
                                                    .flags = STATUS_CHANGING},
                               &fields);
         seal(kind, &fields, out);
