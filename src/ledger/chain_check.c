@@ -123,15 +123,13 @@ static int check_records(const struct chain_sender *sender, const struct request
     struct bytes text;
     while (request_records_next(&list, &text)) {
         struct record record;
-        int error = record_parse(text, &record);
-        if (error != 0)
-            return error;
+        record_split(text, &record); /* decoding the request has checked it */
         const struct chain_item *item = sender_find_item(sender, record.num);
         if (item == NULL)
             return SEALMQ_E_NOTFOUND;
         if (!bytes_equal(item->item.device, record.device))
             return SEALMQ_E_CONFLICT;
-        error = datatype_check(item->item.type, record.value);
+        int error = datatype_check(item->item.type, record.value);
         if (error != 0)
             return error;
     }

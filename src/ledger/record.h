@@ -26,6 +26,8 @@ struct record {
 void record_format(const struct record *record, struct buf *out);
 /* SEALMQ_E_PARSE, SEALMQ_E_LIMIT. Only the canonical form is taken. */
 SEALMQ_MUST_CHECK int record_parse(struct bytes text, struct record *out);
+/* The same for a text that record_parse has taken before, without its time, which is 0 in *out. */
+void record_split(struct bytes text, struct record *out);
 /* Leaf hash of the text form: the leaf of a request's tree of records. SEALMQ_E_PARSE or
  * SEALMQ_E_LIMIT when the record has no text that parses, SEALMQ_E_NOMEM. */
 SEALMQ_MUST_CHECK int record_leaf(const struct record *record, struct hash *out);
