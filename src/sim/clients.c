@@ -152,10 +152,13 @@ void sim_clients_act(struct sim *sim)
 
 /* A client looks at what a replica shows, takes it if the quorum of validators has signed it, and
  * holds everyone to it from then on. */
-void sim_clients_receipt(struct sim *sim, struct bytes note)
+void sim_clients_receipt(struct sim *sim, const struct sim_replica *replica, struct bytes note)
 {
     struct checkpoint checkpoint;
     if (policy_check_note(sim->policy, note, &checkpoint, NULL) != 0) {
+        if (!replica->is_liar)
+            sim_broken(sim, "receipts", "replica %u shows a checkpoint that is none",
+                       replica->index);
         sim_mark(sim, SIM_MARK_FALSE_RECEIPT);
         return;
     }

@@ -31,6 +31,7 @@ void sim_liars_choose(struct sim *sim)
         /* Few at a time, so that one lie does not keep the others from having an effect. */
         for (uint64_t lies = sim_random_between(r, 1, 4); lies > 0; lies--)
             replica->lies |= 1u << sim_random_below(r, SIM_LIES_COUNT);
+        replica->habit = sim_random_below(r, 1000);
         sim->lies |= replica->lies;
     }
     sim->result->lies = sim->lies;
@@ -125,7 +126,18 @@ static void keep_proposal(struct sim *sim, struct sim_payload *payload)
     *place = payload;
 }
 
-void sim_liars_hear(struct sim *sim, const struct sim_replica *to, struct sim_payload *payload)
+/* Who is behind can be told of blocks that the others would not look at. */
+static void tempt(struct sim *sim, struct sim_replica *replica, struct bytes bytes)
+{
+    struct msg_status m;
+    if (message_decode_status(bytes, &m) != 0 || m.height >= replica->store.n ||
+        (unsigned)m.head.sender >= sim->n || sim->replicas[m.head.sender].is_liar || one_in(sim, 2))
+        return;
+    if (tells(replica, SIM_LIE_EQUIVOCATES) || tells(replica, SIM_LIE_FALSE_VIEWS))
+        lie_propose(sim, replica, &sim->replicas[m.head.sender]);
+}
+
+void sim_liars_hear(struct sim *sim, struct sim_replica *to, struct sim_payload *payload)
 {
     if (!to->is_liar)
         return;
@@ -134,6 +146,8 @@ void sim_liars_hear(struct sim *sim, const struct sim_replica *to, struct sim_pa
         keep_view_change(sim, bytes);
     else if (payload->kind == PBFT_MSG_PRE_PREPARE)
         keep_proposal(sim, payload);
+    else if (payload->kind == PBFT_MSG_STATUS)
+        tempt(sim, to, bytes);
 }
 
 static void replay(struct sim *sim, const struct sim_replica *replica)
@@ -165,7 +179,7 @@ void sim_lie_unasked(struct sim *sim)
         if (tells(replica, SIM_LIE_FALSE_PROOFS) && one_in(sim, 4))
             lie_leave_view(sim, replica);
         if (tells(replica, SIM_LIE_BAD_PROPOSALS) || tells(replica, SIM_LIE_EQUIVOCATES))
-            lie_propose(sim, replica);
+            lie_propose(sim, replica, &sim->replicas[lie_victim(sim)]);
         lie_sync_unasked(sim, replica);
     }
     sim_put(sim, (struct sim_event){.at_us = sim->now_us + UNASKED_EVERY_US / 4 +

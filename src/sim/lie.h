@@ -32,8 +32,8 @@ void lie_garble(struct sim *sim, struct buf *wire);
 
 /* lie_proposal.c: false says that nothing is sent. */
 bool lie_proposal(struct sim *sim, struct sim_replica *replica, unsigned to, struct buf *wire);
-/* A proposal that nobody waits for. */
-void lie_propose(struct sim *sim, struct sim_replica *replica);
+/* A proposal that nobody waits for, at a victim's place. */
+void lie_propose(struct sim *sim, struct sim_replica *replica, const struct sim_replica *victim);
 /* The block of a proposal that was seen; empty. */
 struct bytes lie_find_block(const struct sim *sim, const struct hash *header);
 

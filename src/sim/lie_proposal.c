@@ -50,19 +50,6 @@ static bool finish(const struct sim *sim, const struct sim_replica *replica, str
     return made;
 }
 
-/* A second block for the same view and height: the same requests a microsecond later. */
-static bool make_other(struct sim *sim, struct sim_replica *replica, const struct msg_vote *m)
-{
-    struct draft draft;
-    if (sim->other.n != 0 && sim->other_vote.view == m->view && sim->other_vote.height == m->height)
-        return true;
-    if (!draft_from(m, &draft))
-        return false;
-    draft.header.time_us++;
-    sim->other_vote = *m;
-    return finish(sim, replica, &draft, &sim->other_vote, &sim->other);
-}
-
 /* A request that this chain has executed, with a full history to choose from. */
 static struct bytes some_executed(struct sim *sim, const struct sim_replica *replica)
 {
@@ -135,6 +122,24 @@ static void spoil(struct sim *sim, const struct sim_replica *replica, struct dra
     }
 }
 
+/* A second block for the same view and height, the same for all who are shown it: the same requests
+ * a microsecond later, or one that is not valid. */
+static bool make_other(struct sim *sim, struct sim_replica *replica, const struct msg_vote *m)
+{
+    struct draft draft;
+    if (sim->other.n != 0 && sim->other_vote.view == m->view && sim->other_vote.height == m->height)
+        return true;
+    if (!draft_from(m, &draft))
+        return false;
+    draft.header.time_us++;
+    if (tells(replica, SIM_LIE_BAD_PROPOSALS))
+        spoil(sim, replica, &draft);
+    if (!tells(replica, SIM_LIE_EQUIVOCATES))
+        sim->faces = UINT32_MAX;
+    sim->other_vote = *m;
+    return finish(sim, replica, &draft, &sim->other_vote, &sim->other);
+}
+
 static void note_shown(struct sim *sim, unsigned to, const struct buf *wire)
 {
     struct msg_vote m;
@@ -161,18 +166,16 @@ static bool hold_back(struct sim *sim, unsigned to, struct msg_vote *m, struct b
 bool lie_proposal(struct sim *sim, struct sim_replica *replica, unsigned to, struct buf *wire)
 {
     struct msg_vote m;
-    struct draft draft;
     if (message_decode_vote(buf_bytes(wire), PBFT_MSG_PRE_PREPARE, &m) != 0)
         return true;
     if (m.sender != (int)replica->index)
         return !tells(replica, SIM_LIE_WITHHOLDS); /* passed on */
-    if (tells(replica, SIM_LIE_EQUIVOCATES) && ((sim->faces >> to) & 1) != 0 &&
-        make_other(sim, replica, &m)) {
+    bool has_other =
+        (tells(replica, SIM_LIE_EQUIVOCATES) || tells(replica, SIM_LIE_BAD_PROPOSALS)) &&
+        make_other(sim, replica, &m);
+    if (has_other && ((sim->faces >> to) & 1) != 0) {
         buf_reset(wire);
         buf_append_bytes(wire, buf_bytes(&sim->other));
-    } else if (tells(replica, SIM_LIE_BAD_PROPOSALS) && one_in(sim, 2) && draft_from(&m, &draft)) {
-        spoil(sim, replica, &draft);
-        (void)finish(sim, replica, &draft, &m, wire);
     } else if (tells(replica, SIM_LIE_WITHHOLDS) && !hold_back(sim, to, &m, wire)) {
         return false;
     }
@@ -180,32 +183,39 @@ bool lie_proposal(struct sim *sim, struct sim_replica *replica, unsigned to, str
     return true;
 }
 
-/* With requests that wait, in a view of its own; beside what the view began with, if it comes to
- * that, and beside what it has proposed already. */
-void lie_propose(struct sim *sim, struct sim_replica *replica)
+static void make_header(const struct sim *sim, const struct sim_replica *replica,
+                        const struct sim_replica *victim, struct block_header *header)
 {
-    const struct pbft_status *status = &replica->status;
-    if (status->primary != (int)replica->index)
+    chain_next_header(victim->chain, header);
+    int64_t parent_us = chain_tip(victim->chain)->time_us;
+    header->time_us = SIM_WALL_START_US + (int64_t)sim->now_us;
+    if (header->time_us <= parent_us)
+        header->time_us = parent_us + 1;
+    header->view = victim->status.view;
+    memcpy(header->proposer, sim->genesis.validators.v[replica->index].id,
+           sizeof(header->proposer));
+}
+
+/* As the primary of the view in which the victim is, a block for its height, made of requests
+ * that wait there: beside what the view began with, if it comes to that, and beside what was
+ * proposed already. */
+void lie_propose(struct sim *sim, struct sim_replica *replica, const struct sim_replica *victim)
+{
+    if (!victim->is_up || victim->status.primary != (int)replica->index)
         return;
     struct draft draft = {.n = 0};
-    draft.n = sim_clients_waiting(sim, replica->chain, draft.requests, REQUESTS_MAX / 2);
-    chain_next_header(replica->chain, &draft.header);
-    int64_t parent_us = chain_tip(replica->chain)->time_us;
-    draft.header.time_us = SIM_WALL_START_US + (int64_t)sim->now_us;
-    if (draft.header.time_us <= parent_us)
-        draft.header.time_us = parent_us + 1;
-    draft.header.view = status->view;
-    memcpy(draft.header.proposer, sim->genesis.validators.v[replica->index].id,
-           sizeof(draft.header.proposer));
-    if (tells(replica, SIM_LIE_BAD_PROPOSALS))
+    draft.n = sim_clients_waiting(sim, victim->chain, draft.requests, REQUESTS_MAX / 2);
+    make_header(sim, replica, victim, &draft.header);
+    if (tells(replica, SIM_LIE_BAD_PROPOSALS) && one_in(sim, 2))
         spoil(sim, replica, &draft);
-    struct msg_vote m = {.sender = (int)replica->index, .view = status->view};
+    struct msg_vote m = {.sender = (int)replica->index, .view = victim->status.view};
     m.height = draft.header.height;
     struct buf wire = {0};
     if (draft.n == 0 || !finish(sim, replica, &draft, &m, &wire))
         buf_close(&draft.spoiled);
+    bool to_all = one_in(sim, 2);
     for (unsigned to = 0; to < sim->n && wire.n != 0; to++) {
-        if (!one_in(sim, 2))
+        if (to != victim->index && !to_all && one_in(sim, 2))
             continue;
         note_shown(sim, to, &wire);
         lie_send(sim, replica, PBFT_MSG_PRE_PREPARE, buf_bytes(&wire), to);

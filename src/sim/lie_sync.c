@@ -193,7 +193,7 @@ void lie_sync_unasked(struct sim *sim, struct sim_replica *replica)
         buf_append_bytes(&note, buf_bytes(&replica->store.checkpoint));
         if (note.n > 60 && buf_status(&note) == 0) {
             note.p[sim_random_below(&sim->random, note.n)] ^= 1;
-            sim_clients_receipt(sim, buf_bytes(&note));
+            sim_clients_receipt(sim, replica, buf_bytes(&note));
         }
         buf_close(&note);
     }

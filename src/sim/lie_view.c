@@ -56,14 +56,22 @@ static void set_certificate(const struct certificate *c, struct buf *place, stru
     *out = buf_bytes(place);
 }
 
+/* Always tells the same lie, so that nobody can wait for a better mood. */
+static bool is_stubborn(const struct sim_replica *replica)
+{
+    return replica->habit % 2 == 0;
+}
+
 static void falsify_prepared(struct sim *sim, const struct sim_replica *replica,
                              struct msg_view_change *m, struct buf *place)
 {
     struct certificate c = {0};
     if (m->prepared && certificate_decode(m->prepared_certificate, &c) != 0)
         return;
-    uint64_t kind = sim_random_below(&sim->random, m->prepared ? 5 : 3);
-    if (!m->prepared || kind == 0) {
+    uint64_t kind = is_stubborn(replica) || one_in(sim, 2) ? replica->habit / 3 % 5
+                                                           : sim_random_below(&sim->random, 5);
+    bool is_stale = kind == 1 && replica->stale.n != 0;
+    if (!is_stale && (!m->prepared || kind == 0)) {
         c.view = m->view - 1;
         c.height = m->height + 1;
         if (sim->other_vote.height == c.height)
@@ -71,10 +79,12 @@ static void falsify_prepared(struct sim *sim, const struct sim_replica *replica,
         else
             sim_random_bytes(&sim->random, c.header.b, HASH_SIZE);
     }
-    if (kind == 1 && replica->stale.n != 0 &&
-        certificate_decode(buf_bytes(&replica->stale), &c) == 0 && one_in(sim, 2))
-        c.height = m->height + 1;
-    else if (kind == 0 || !m->prepared)
+    if (is_stale) {
+        if (certificate_decode(buf_bytes(&replica->stale), &c) != 0)
+            return;
+        if (one_in(sim, 4))
+            c.height = m->height + 1;
+    } else if (kind == 0 || !m->prepared)
         make_up_votes(sim, replica, &c);
     else if (kind == 2)
         c.view = m->view - 1 - sim_random_below(&sim->random, 2);
@@ -143,7 +153,8 @@ static void sign_view_change(const struct sim *sim, const struct sim_replica *re
 static void falsify(struct sim *sim, const struct sim_replica *replica, struct msg_view_change *m,
                     struct buf *place)
 {
-    switch (sim_random_below(&sim->random, 3)) {
+    switch (is_stubborn(replica) || one_in(sim, 2) ? replica->habit % 3
+                                                   : sim_random_below(&sim->random, 3)) {
     case 0:
         falsify_prepared(sim, replica, m, place);
         break;
@@ -182,7 +193,7 @@ void lie_view_change(struct sim *sim, struct sim_replica *replica, struct buf *w
         m.block = (struct bytes){0};
         is_changed = true;
     }
-    if (tells(replica, SIM_LIE_FALSE_PROOFS) && one_in(sim, 2)) {
+    if (tells(replica, SIM_LIE_FALSE_PROOFS) && (is_stubborn(replica) || one_in(sim, 2))) {
         falsify(sim, replica, &m, &place);
         is_changed = true;
     }
@@ -198,11 +209,15 @@ void lie_view_change(struct sim *sim, struct sim_replica *replica, struct buf *w
     buf_close(&block);
 }
 
+#define FAR_VIEW 1000000
+
 /* Leaves for a view to come, with proofs of the kind above. */
 void lie_leave_view(struct sim *sim, struct sim_replica *replica)
 {
     struct msg_view_change m = {.view = replica->status.view};
     m.view += sim_random_between(&sim->random, 1, 2);
+    if (one_in(sim, 4)) /* where there is no view to come */
+        m.view = INT64_MAX - 1;
     m.height = replica->store.n;
     m.tip_certificate = certificate_of(replica, m.height);
     struct buf place = {0}, wire = {0};
@@ -296,29 +311,15 @@ bool lie_new_view(struct sim *sim, struct sim_replica *replica, struct buf *wire
     return true;
 }
 
-/* Those VIEW-CHANGEs for its view that suit it, of all that liars have heard; often enough of them,
- * and what follows from them, which is no lie at all. */
-void lie_begin_view(struct sim *sim, struct sim_replica *replica)
+/* Of those that are in *m as many as are needed. */
+static void send_new_view(struct sim *sim, struct sim_replica *replica, struct msg_new_view *m)
 {
-    struct msg_new_view m = {0};
-    for (unsigned i = 0; i < sim->n; i++) {
-        uint64_t view = sim->replicas[i].view_change_view;
-        if (view > m.view && view % sim->n == replica->index)
-            m.view = view;
-    }
-    if (m.view == 0)
-        return;
-    for (unsigned i = 0; i < sim->n; i++) {
-        const struct sim_replica *other = &sim->replicas[i];
-        if (other->view_change_view == m.view && other->view_change.n != 0)
-            m.view_changes[m.n++].head.signed_part = buf_bytes(&other->view_change);
-    }
-    while (m.n > 1 && m.n > validators_quorum(sim->n))
-        remove_one(&m, (size_t)sim_random_below(&sim->random, m.n));
+    while (m->n > 1 && m->n > validators_quorum(sim->n))
+        remove_one(m, (size_t)sim_random_below(&sim->random, m->n));
     struct buf wire = {0};
     struct choice choice;
     struct msg_new_view whole;
-    if (m.n == 0 || !finish(sim, replica, &m, NULL, (struct bytes){0}, &wire) ||
+    if (m->n == 0 || !finish(sim, replica, m, NULL, (struct bytes){0}, &wire) ||
         message_decode_new_view(buf_bytes(&wire), &whole) != 0 ||
         sim_choice_of(&whole, &choice) != 0) {
         buf_close(&wire);
@@ -327,12 +328,55 @@ void lie_begin_view(struct sim *sim, struct sim_replica *replica)
     struct bytes block = {0};
     if (choice.again)
         block = lie_find_block(sim, &choice.header);
-    m.again = choice.again && block.n != 0;
+    m->again = choice.again && block.n != 0;
     if (one_in(sim, 2))
-        spoil(sim, &m, &choice, &block);
-    if (finish(sim, replica, &m, &choice, block, &wire))
+        spoil(sim, m, &choice, &block);
+    if (finish(sim, replica, m, &choice, block, &wire))
         for (unsigned to = 0; to < sim->n; to++)
             if (one_in(sim, 2))
                 lie_send(sim, replica, PBFT_MSG_NEW_VIEW, buf_bytes(&wire), to);
     buf_close(&wire);
+}
+
+/* A VIEW-CHANGE in somebody's name that knows of nothing. */
+static void make_up_view_change(struct sim *sim, const struct sim_replica *replica, unsigned sender,
+                                uint64_t view, struct buf *out)
+{
+    struct msg_view_change m = {.view = view};
+    struct buf fields = {0};
+    m.height = sim_random_below(&sim->random, replica->store.n + 1);
+    m.tip_certificate = certificate_of(replica, m.height);
+    message_fields_view_change(&m, &fields);
+    lie_sign(sim, replica, (int)sender, PBFT_MSG_VIEW_CHANGE, &fields, out);
+}
+
+/* Those VIEW-CHANGEs for its view that suit it, of all that liars have heard; often enough of them,
+ * and what follows from them, which is no lie at all. */
+void lie_begin_view(struct sim *sim, struct sim_replica *replica)
+{
+    struct msg_new_view m = {0};
+    for (unsigned i = 0; i < sim->n; i++) {
+        uint64_t view = sim->replicas[i].view_change_view;
+        if (view > m.view && view % sim->n == replica->index && view < FAR_VIEW)
+            m.view = view;
+    }
+    if (m.view == 0)
+        return;
+    struct buf made_up[SIM_NODES_MAX] = {0};
+    bool makes_up = tells(replica, SIM_LIE_FORGES) && one_in(sim, 2);
+    for (unsigned i = 0; i < sim->n; i++) {
+        const struct sim_replica *other = &sim->replicas[i];
+        struct bytes part = {0};
+        if (makes_up) {
+            make_up_view_change(sim, replica, i, m.view, &made_up[i]);
+            part = buf_bytes(&made_up[i]);
+        } else if (other->view_change_view == m.view) {
+            part = buf_bytes(&other->view_change);
+        }
+        if (part.n != 0)
+            m.view_changes[m.n++].head.signed_part = part;
+    }
+    send_new_view(sim, replica, &m);
+    for (unsigned i = 0; i < sim->n; i++)
+        buf_close(&made_up[i]);
 }

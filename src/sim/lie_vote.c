@@ -6,8 +6,9 @@ static bool follow_faces(const struct sim *sim, const struct sim_replica *replic
                          enum pbft_message_kind kind, unsigned to, struct msg_vote *m)
 {
     const struct sim_said *shown = &sim->shown[to];
-    if (((sim->lies >> SIM_LIE_EQUIVOCATES) & 1) == 0 || shown->view != m->view ||
-        shown->height != m->height || hash_equal(&shown->header, &m->header))
+    uint32_t shows = (1u << SIM_LIE_EQUIVOCATES) | (1u << SIM_LIE_BAD_PROPOSALS);
+    if ((sim->lies & shows) == 0 || shown->view != m->view || shown->height != m->height ||
+        hash_equal(&shown->header, &m->header))
         return false;
     m->header = shown->header;
     lie_sign_vote(sim, replica, kind, m);

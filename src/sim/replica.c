@@ -216,7 +216,7 @@ static bool persist(struct sim *sim, struct sim_replica *replica, const struct p
         sim_trace(sim, "%u has height %zu", replica->index, replica->store.n);
     replica->durable_height = replica->store.n;
     if (update->checkpoint.n != 0)
-        sim_clients_receipt(sim, update->checkpoint);
+        sim_clients_receipt(sim, replica, update->checkpoint);
     return true;
 }
 
@@ -240,6 +240,9 @@ static void carry_out(struct sim *sim, struct sim_replica *replica, const struct
 {
     /* Where something is written, something is to be lost. */
     uint32_t chance = update->write_count > 0 ? 8 * sim->crash : sim->crash;
+    for (size_t i = 0; i < update->write_count; i++)
+        if (update->writes[i].slot == PBFT_SLOT_NEW_VIEW)
+            chance = 30 * sim->crash;
     bool dies = !sim->is_healed && !replica->is_liar && sim_random_chance(&sim->random, chance);
     uint64_t point = dies ? sim_random_below(&sim->random, 3) : 3;
     trace_notes(sim, replica, update);

@@ -126,6 +126,7 @@ struct sim_replica {
     struct pbft_status status;
     uint64_t entered_view, block_view;
 
+    uint64_t habit;         /* a number by which it prefers one false proof to others */
     uint32_t lies;          /* bits of enum sim_lie; 0: honest */
     uint32_t mute_kinds;    /* kinds of message not sent to: */
     uint32_t mute_to;       /* bits of replicas */
@@ -240,7 +241,7 @@ void sim_lie(struct sim *sim, struct sim_replica *replica, const struct pbft_mes
 /* What liars say unasked. */
 void sim_lie_unasked(struct sim *sim);
 /* Something was delivered to `to`, and is known to all liars if that is one. */
-void sim_liars_hear(struct sim *sim, const struct sim_replica *to, struct sim_payload *payload);
+void sim_liars_hear(struct sim *sim, struct sim_replica *to, struct sim_payload *payload);
 /* New friends and enemies. */
 void sim_liars_turn(struct sim *sim);
 
@@ -249,7 +250,7 @@ SEALMQ_MUST_CHECK int sim_clients_start(struct sim *sim);
 void sim_clients_act(struct sim *sim);
 bool sim_clients_served(struct sim *sim);
 /* A replica shows a checkpoint to clients. */
-void sim_clients_receipt(struct sim *sim, struct bytes note);
+void sim_clients_receipt(struct sim *sim, const struct sim_replica *replica, struct bytes note);
 /* Requests that wait, as far as `chain` says: at most `max`. */
 size_t sim_clients_waiting(const struct sim *sim, const struct chain *chain, struct bytes *out,
                            size_t max);
