@@ -176,6 +176,7 @@ static void send_blocks(struct sim *sim, struct sim_replica *replica, unsigned t
 static void send_status(struct sim *sim, struct sim_replica *replica, unsigned to)
 {
     struct msg_status m = {.height = replica->store.n, .view = replica->status.view};
+    m.id = bytes_str(sim->genesis.validators.v[replica->index].id);
     struct buf wire = {0};
     make_status(sim, replica, &m);
     sign_status(sim, replica, &m, &wire);

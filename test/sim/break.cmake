@@ -1,0 +1,21 @@
+# cmake -DRULES=<broken_rules.cmake> -DSOURCE=<name under src/> -DFROM=<file> -DTO=<file> -P
+# Writes the copy of a source in which its rules can be broken.
+function(break_rule)
+endfunction()
+file(READ ${FROM} text)
+function(break_at name source old new)
+  if(NOT source STREQUAL SOURCE)
+    return()
+  endif()
+  string(LENGTH "${old}" length)
+  string(FIND "${text}" "${old}" first)
+  string(FIND "${text}" "${old}" last REVERSE)
+  if(first LESS 0 OR NOT first EQUAL last)
+    message(FATAL_ERROR "test/sim/broken_rules.cmake breaks the rule \"${name}\" where src/${source} "
+      "says\n${old}\nwhich does not stand there once any more. Break it where it is now.")
+  endif()
+  string(REPLACE "${old}" "${new}" text "${text}")
+  set(text "${text}" PARENT_SCOPE)
+endfunction()
+include(${RULES})
+file(WRITE ${TO} "#include \"broken_rules.h\"\n#line 1 \"src/${SOURCE}\"\n${text}")
