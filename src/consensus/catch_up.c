@@ -195,8 +195,8 @@ static void drop_late(struct pbft *p)
 
 void fetch_check(struct pbft *p)
 {
-    if (p->key == NULL)
-        return; /* nobody would answer */
+    if (p->key == NULL || p->is_held)
+        return; /* nobody would answer; or the host is at it */
     note_behind(p);
     drop_late(p);
     take_held(p);
@@ -219,7 +219,7 @@ uint64_t fetch_deadline_ms(struct pbft *p)
     const struct fetch_range *next = range_of(p, next_height(p));
     if (next != NULL && next->state == FETCH_HELD)
         return p->now_ms; /* there was more than one step takes */
-    if (!p->behind)
+    if (!p->behind || p->is_held)
         return UINT64_MAX;
     for (size_t i = 0; i < FETCH_RANGES; i++) {
         const struct fetch_range *range = &p->ranges[i];

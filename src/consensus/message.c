@@ -19,6 +19,7 @@ static const char *const topics[] = {
     [PBFT_MSG_CHECKPOINT] = "checkpoint", [PBFT_MSG_VIEW_CHANGE] = "view-change",
     [PBFT_MSG_NEW_VIEW] = "new-view",     [PBFT_MSG_STATUS] = "sync/status",
     [PBFT_MSG_FETCH] = "sync/fetch",      [PBFT_MSG_BLOCKS] = "sync/blocks",
+    [PBFT_MSG_ASK] = "sync/ask",          [PBFT_MSG_PART] = "sync/part",
 };
 #define TOPICS (sizeof(topics) / sizeof(topics[0]))
 
@@ -47,6 +48,8 @@ static const char *label_of(enum pbft_message_kind kind)
         return NEW_VIEW_LABEL;
     case PBFT_MSG_STATUS:
         return STATUS_LABEL;
+    case PBFT_MSG_ASK:
+        return ASK_LABEL;
     default:
         ASSERT(kind == PBFT_MSG_FETCH);
         return FETCH_LABEL;
@@ -378,4 +381,55 @@ void message_encode_blocks(int sender, const struct pbft_stored_block *blocks, s
         buf_append_str32(out, blocks[i].block);
         buf_append_str32(out, blocks[i].certificate);
     }
+}
+
+/* What, height and at: the same in question and answer. */
+static void read_what(struct reader *r, enum ask_what *what, uint64_t *height, uint32_t *at)
+{
+    uint8_t v = reader_u8(r);
+    *height = reader_u64(r);
+    *at = reader_u32(r);
+    check_number(r, *height);
+    if (v < ASK_MANIFEST || v > ASK_HEADERS)
+        reader_fail(r, SEALMQ_E_PARSE);
+    *what = (enum ask_what)v;
+}
+
+int message_decode_ask(struct bytes b, struct msg_ask *out)
+{
+    struct reader r = reader_of(b);
+    *out = (struct msg_ask){.what = ASK_MANIFEST};
+    read_signed(&r, PBFT_MSG_ASK, &out->head);
+    int error = reader_end(&r);
+    if (error != 0)
+        return error;
+    r = reader_of(out->head.fields);
+    read_what(&r, &out->what, &out->height, &out->at);
+    return reader_end(&r);
+}
+
+void message_fields_ask(const struct msg_ask *m, struct buf *out)
+{
+    buf_append_u8(out, (uint8_t)m->what);
+    buf_append_u64(out, m->height);
+    buf_append_u32(out, m->at);
+}
+
+int message_decode_part(struct bytes b, struct msg_part *out)
+{
+    struct reader r = reader_of(b);
+    *out = (struct msg_part){.what = ASK_MANIFEST};
+    out->sender = read_head(&r, PBFT_MSG_PART);
+    read_what(&r, &out->what, &out->height, &out->at);
+    out->bytes = reader_str32(&r);
+    return reader_end(&r);
+}
+
+void message_encode_part(const struct msg_part *m, struct buf *out)
+{
+    append_head(PBFT_MSG_PART, m->sender, out);
+    buf_append_u8(out, (uint8_t)m->what);
+    buf_append_u64(out, m->height);
+    buf_append_u32(out, m->at);
+    buf_append_str32(out, m->bytes);
 }

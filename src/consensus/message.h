@@ -21,6 +21,10 @@
  *   BLOCKS    = u8 version || u8 kind || u8 sender || u16 n || n * (str32 block || str32
  *               certificate)
  *   REQUEST   = a request's wire form
+ *   ASK       = signed
+ *     fields  = u8 what || u64 height || u32 at
+ *   PART      = u8 version || u8 kind || u8 sender || u8 what || u64 height || u32 at || str32
+ * bytes
  *
  * Votes and view changes are of one set of validators, and name their sender by its index in it.
  * STATUS and FETCH are of members, who may know another set than we do, or be in none: they name
@@ -43,6 +47,7 @@
 #define NEW_VIEW_LABEL    "sealmq/new-view/1"
 #define STATUS_LABEL      "sealmq/status/1"
 #define FETCH_LABEL       "sealmq/fetch/1"
+#define ASK_LABEL         "sealmq/ask/1"
 
 enum status_flags {
     STATUS_CHANGING = 1, /* VIEW-CHANGE sent for this view, NEW-VIEW not seen */
@@ -103,6 +108,28 @@ struct msg_fetch {
     struct hash header;
 };
 
+/* What is asked for: the newest snapshot's manifest with what certifies it, a chunk of the snapshot
+ * at that height, headers from that height downwards. */
+enum ask_what { ASK_MANIFEST = 1, ASK_CHUNK, ASK_HEADERS };
+
+struct msg_ask {
+    struct msg_signed head;
+    enum ask_what what;
+    uint64_t height; /* 0 for a manifest */
+    uint32_t at;     /* number of the chunk; how many headers */
+};
+
+/* Headers in one PART, at most. */
+#define PART_HEADERS_MAX 256
+
+struct msg_part {
+    int sender;
+    enum ask_what what;
+    uint64_t height;
+    uint32_t at;
+    struct bytes bytes; /* empty: there is none */
+};
+
 struct msg_checkpoint {
     int sender;
     uint64_t size;
@@ -126,6 +153,8 @@ SEALMQ_MUST_CHECK int message_decode_status(struct bytes b, struct msg_status *o
 SEALMQ_MUST_CHECK int message_decode_fetch(struct bytes b, struct msg_fetch *out);
 SEALMQ_MUST_CHECK int message_decode_checkpoint(struct bytes b, struct msg_checkpoint *out);
 SEALMQ_MUST_CHECK int message_decode_blocks(struct bytes b, struct msg_blocks *out);
+SEALMQ_MUST_CHECK int message_decode_ask(struct bytes b, struct msg_ask *out);
+SEALMQ_MUST_CHECK int message_decode_part(struct bytes b, struct msg_part *out);
 bool message_blocks_next(struct bytes *list, struct pbft_stored_block *out);
 
 /* Appended; check the buffer's status. */
@@ -133,7 +162,9 @@ void message_encode_vote(const struct msg_vote *m, enum pbft_message_kind kind, 
 void message_encode_checkpoint(const struct msg_checkpoint *m, struct buf *out);
 void message_encode_blocks(int sender, const struct pbft_stored_block *blocks, size_t n,
                            struct buf *out);
+void message_encode_part(const struct msg_part *m, struct buf *out);
 /* The fields of the signed kinds. */
+void message_fields_ask(const struct msg_ask *m, struct buf *out);
 void message_fields_view_change(const struct msg_view_change *m, struct buf *out);
 void message_fields_new_view(const struct msg_new_view *m, struct buf *out);
 void message_fields_status(const struct msg_status *m, struct buf *out);

@@ -215,6 +215,11 @@ void pbft_keep(struct pbft *p, uint64_t lowest)
     p->keeps = lowest;
 }
 
+void pbft_hold(struct pbft *p, bool is_held)
+{
+    p->is_held = is_held;
+}
+
 static void show_peers(const struct pbft *p, struct pbft_status *out)
 {
     uint64_t window_ms = (uint64_t)p->timing.status_interval_ms * STATUS_MISSED;

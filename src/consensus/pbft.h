@@ -52,9 +52,12 @@ enum pbft_message_kind {
     PBFT_MSG_STATUS, /* where I am: height, view; sent now and then and on connecting */
     PBFT_MSG_FETCH,  /* give me blocks from height.. */
     PBFT_MSG_BLOCKS, /* certified blocks */
+    PBFT_MSG_ASK,    /* give me a part of a snapshot, or headers: between hosts (join.h) */
+    PBFT_MSG_PART,   /* the answer to ASK */
 };
 /* "request", "pre-prepare", "prepare", "commit", "checkpoint", "view-change", "new-view",
- * "sync/status", "sync/fetch", "sync/blocks": what follows "chain/<network>/". NULL if none. */
+ * "sync/status", "sync/fetch", "sync/blocks", "sync/ask", "sync/part": what follows
+ * "chain/<network>/". NULL if none. */
 const char *pbft_message_topic(enum pbft_message_kind kind);
 /* SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int pbft_message_kind_of(struct bytes topic_suffix, enum pbft_message_kind *out);
@@ -227,6 +230,9 @@ const char *pbft_peer_id(const struct pbft *pbft, int peer);
 /* Bodies of blocks are kept here from this height on: said in STATUS, that others ask elsewhere for
  * those before. 0 and 1: all. */
 void pbft_keep(struct pbft *pbft, uint64_t lowest);
+
+/* As long as it is held, no blocks are fetched: the host gets its chain by other means. */
+void pbft_hold(struct pbft *pbft, bool is_held);
 
 struct pbft_status {
     uint64_t height, view;

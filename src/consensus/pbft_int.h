@@ -210,6 +210,7 @@ struct pbft {
 
     /* Catch-up (catch_up.c). */
     struct fetch_range ranges[FETCH_RANGES];
+    bool is_held;   /* fetches nothing */
     int fetch_peer; /* asked last */
     bool behind;    /* some peer claims more than we have */
     uint64_t behind_since_ms;

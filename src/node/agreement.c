@@ -64,6 +64,10 @@ static void take_letter(struct agreement *agreement, struct letter *letter)
     }
     if (letter->kind == LETTER_ANNOUNCE)
         peers_send(agreement, -1, "announce", bytes);
+    else if (letter->message == PBFT_MSG_ASK)
+        agreement_take_ask(agreement, bytes);
+    else if (letter->message == PBFT_MSG_PART)
+        agreement_take_part(agreement, letter->peer, bytes);
     else
         (void)agreement_step(agreement, &(struct pbft_event){
                                             .kind = PBFT_EVENT_MESSAGE,
@@ -263,7 +267,7 @@ static int read_optional(int error)
 
 static int new_core(struct agreement *agreement, bool may_vote, char *why, size_t why_size)
 {
-    struct buf slots[PBFT_SLOTS] = {0}, block = {0}, certificate = {0};
+    struct buf slots[PBFT_SLOTS] = {0}, header = {0}, certificate = {0};
     int error = 0;
     struct pbft_options options = {
         .chain = agreement->chain,
@@ -283,8 +287,8 @@ static int new_core(struct agreement *agreement, bool may_vote, char *why, size_
         options.slots[i] = buf_bytes(&slots[i]);
     }
     if (error == 0 && chain_height(agreement->chain) != 0) {
-        error =
-            block_store_get(agreement->store, chain_height(agreement->chain), &block, &certificate);
+        error = block_store_get_header(agreement->store, chain_height(agreement->chain), &header,
+                                       &certificate);
         options.tip_certificate = buf_bytes(&certificate);
     }
     if (error == 0)
@@ -294,7 +298,7 @@ static int new_core(struct agreement *agreement, bool may_vote, char *why, size_
                  agreement->options.folder, sealmq_error_text(error));
     for (int i = 0; i < PBFT_SLOTS; i++)
         buf_close(&slots[i]);
-    buf_close(&block);
+    buf_close(&header);
     buf_close(&certificate);
     return error;
 }
@@ -356,7 +360,7 @@ static int open_store(struct agreement *agreement, bool *may_vote, char *why, si
 
 static int load(struct agreement *agreement, char *why, size_t why_size)
 {
-    bool may_vote;
+    bool may_vote = false;
     int error = open_store(agreement, &may_vote, why, why_size);
     if (error == 0)
         error = block_store_load_chain(agreement->store, agreement->options.genesis, UINT64_MAX,
@@ -372,8 +376,11 @@ static int load(struct agreement *agreement, char *why, size_t why_size)
         error = receipts_new(&agreement->receipts);
     if (error == 0)
         error = new_core(agreement, may_vote, why, why_size);
+    agreement->may_vote = may_vote;
     if (error == 0)
         error = agreement_keep_start(agreement);
+    if (error == 0)
+        error = agreement_join_start(agreement);
     if (error == 0)
         error = add_known(agreement);
     if (error != 0)
@@ -385,6 +392,21 @@ static int load(struct agreement *agreement, char *why, size_t why_size)
         checkpoint.size <= chain_height(agreement->chain) + 1)
         agreement->checkpoint_size = checkpoint.size;
     return 0;
+}
+
+int agreement_renew(struct agreement *agreement, struct chain *chain)
+{
+    char why[512];
+    pthread_rwlock_wrlock(&agreement->chain_lock);
+    pbft_free(agreement->pbft);
+    chain_free(agreement->chain);
+    agreement->pbft = NULL;
+    agreement->chain = chain;
+    int error = new_core(agreement, agreement->may_vote, why, sizeof why);
+    pthread_rwlock_unlock(&agreement->chain_lock);
+    if (error == 0)
+        error = agreement_keep_start(agreement);
+    return error != 0 ? error : add_known(agreement);
 }
 
 static int start_loop(struct agreement *agreement)
@@ -464,6 +486,7 @@ void agreement_free(struct agreement *agreement)
         return;
     end_loop(agreement);
     answers_drop(agreement);
+    join_free(agreement->join.work);
     letters_close(&agreement->letters);
     pbft_free(agreement->pbft);
     receipts_free(agreement->receipts);

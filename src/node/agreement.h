@@ -23,6 +23,7 @@ struct agreement_options {
     struct registry *registry;
     uint32_t view_timeout_ms;         /* 0: the default */
     struct block_store_retain retain; /* of the bodies of blocks */
+    bool join;                        /* with an empty store, begin with a snapshot of others */
     bool vote_again; /* whoever runs this node says that it may, after it lost its votes */
     void *context;
     /* On the agreement thread. The registry is up to date when they are called. */

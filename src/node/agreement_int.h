@@ -2,6 +2,7 @@
 #ifndef SEALMQ_NODE_AGREEMENT_INT_H
 #define SEALMQ_NODE_AGREEMENT_INT_H
 
+#include "consensus/join.h"
 #include "net/link.h"
 #include "node/agreement.h"
 #include "node/checker.h"
@@ -37,6 +38,22 @@ struct agreement_progress {
     bool is_running;
     uint64_t begun_ms, logged_ms;
     uint64_t blocks, bytes, logged_blocks, logged_bytes;
+};
+
+/* agreement_join.c */
+struct agreement_join {
+    struct join *work; /* NULL: none under way */
+    uint64_t logged_ms;
+    uint64_t headers_from; /* the lowest header that is here */
+    int headers_peer;      /* asked for those before it */
+    uint64_t headers_asked_ms;
+};
+
+/* agreement_parts.c */
+#define PARTS_A_SECOND 256
+struct agreement_served {
+    uint64_t since_ms;
+    unsigned n;
 };
 
 struct answer;
@@ -85,6 +102,9 @@ struct agreement {
     struct proposal_check *proposal_check;
     struct agreement_keep keep;
     struct agreement_progress progress;
+    struct agreement_join join;
+    bool may_vote; /* as far as the store says */
+    struct agreement_served served[VALIDATORS_MAX];
     bool is_broken; /* see options.failed */
 };
 
@@ -161,5 +181,14 @@ void agreement_keep_check(struct agreement *agreement);
 void progress_begin(struct agreement *agreement, uint64_t target);
 void progress_blocks(struct agreement *agreement, const struct pbft_update *update);
 void progress_end(struct agreement *agreement, uint64_t height);
+
+/* agreement_join.c: beginning with a snapshot. Once the core is there; after each step; a PART. */
+SEALMQ_MUST_CHECK int agreement_join_start(struct agreement *agreement);
+void agreement_join_check(struct agreement *agreement);
+void agreement_take_part(struct agreement *agreement, int peer, struct bytes bytes);
+/* agreement.c: the core made anew on this chain, which is taken over. */
+SEALMQ_MUST_CHECK int agreement_renew(struct agreement *agreement, struct chain *chain);
+/* agreement_parts.c: an ASK of another node. */
+void agreement_take_ask(struct agreement *agreement, struct bytes bytes);
 
 #endif

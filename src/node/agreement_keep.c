@@ -123,7 +123,9 @@ int agreement_keep_start(struct agreement *agreement)
 {
     uint64_t header, body;
     int error = block_store_lowest(agreement->store, &header, &body);
-    if (error == 0)
-        show_keeps(agreement, body);
-    return error;
+    if (error != 0)
+        return error;
+    show_keeps(agreement, body);
+    agreement->join.headers_from = header;
+    return 0;
 }

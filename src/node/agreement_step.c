@@ -386,6 +386,7 @@ int agreement_step(struct agreement *agreement, const struct pbft_event *event)
     answers_give(agreement);
     agreement_keep_check(agreement);
     agreement_show_status(agreement);
+    agreement_join_check(agreement);
     return result;
 }
 

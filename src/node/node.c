@@ -307,6 +307,12 @@ static struct block_store_retain retain_of(const struct config_retain *config)
     };
 }
 
+/* What such a node does not keep it need not fetch either. */
+static bool keeps_less_than_all(const struct node_config *config)
+{
+    return config->retain.blocks != 0 || config->retain.days != 0 || config->retain.megabytes != 0;
+}
+
 static int start_parts(struct node *node, bool vote_again, char *why, size_t why_size)
 {
     char folder[PATH_SIZE], history[PATH_SIZE + 16];
@@ -329,6 +335,7 @@ static int start_parts(struct node *node, bool vote_again, char *why, size_t why
                 .view_timeout_ms = node->config->view_timeout,
                 .vote_again = vote_again,
                 .retain = retain_of(&node->config->retain),
+                .join = keeps_less_than_all(node->config),
                 .context = node,
                 .member = node_member_changed,
                 .receipt = node_receipt,

@@ -94,6 +94,8 @@ void sim_lie(struct sim *sim, struct sim_replica *replica, const struct pbft_mes
         break;
     case PBFT_MSG_REQUEST:
     case PBFT_MSG_FETCH:
+    case PBFT_MSG_ASK:
+    case PBFT_MSG_PART:
         break;
     }
     if (tells(replica, SIM_LIE_GARBLES) && one_in(sim, 2))

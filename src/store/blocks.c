@@ -77,6 +77,8 @@ static const char *const blocks_sql[BLOCKS_STATEMENTS] = {
                               " ORDER BY height DESC LIMIT 1",
     [BLOCKS_GET_CHUNK] = "SELECT entries FROM chunks WHERE height = ?1 AND at = ?2",
     [BLOCKS_THIN_CHUNKS] = "DELETE FROM chunks WHERE height % ?1 != 0 AND height < ?2",
+    [BLOCKS_PUT_META] = "INSERT INTO meta(key, value) VALUES(?1, ?2)",
+    [BLOCKS_GET_META] = "SELECT value FROM meta WHERE key = ?1",
     [BLOCKS_PRUNE_BODIES] = "DELETE FROM bodies WHERE height < ?1",
     [BLOCKS_PRUNE_CHUNKS] = "DELETE FROM chunks WHERE height < ?1",
     [BLOCKS_PRUNE_SNAPSHOTS] = "DELETE FROM snapshots WHERE height < ?1",

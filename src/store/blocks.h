@@ -51,6 +51,15 @@ SEALMQ_MUST_CHECK int block_store_put_slot(struct block_store *store, int slot,
  * the two newest are kept, and before them at most 32, evenly apart. */
 SEALMQ_MUST_CHECK int block_store_put_snapshot(struct block_store *store,
                                                const struct chain *chain);
+/* An empty store begins with this chain, which was made of a snapshot: its tip's header, the
+ * snapshot, and the next header, which certifies it. SEALMQ_E_CONFLICT when there are blocks. */
+SEALMQ_MUST_CHECK int block_store_begin_at(struct block_store *store, const struct chain *chain,
+                                           struct bytes certificate, struct bytes next,
+                                           struct bytes next_certificate);
+/* The header before the lowest one, which names it as its parent; without its body.
+ * SEALMQ_E_CONFLICT: it is another. */
+SEALMQ_MUST_CHECK int block_store_put_header(struct block_store *store, struct bytes header,
+                                             struct bytes certificate);
 /* How long bodies are kept: until the first of these is exceeded. 0: no limit. */
 struct block_store_retain {
     uint64_t blocks; /* this many newest ones */

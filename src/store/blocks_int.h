@@ -7,6 +7,7 @@
  *   blocks_log.c    the log of headers: its tiles, and paths from them
  *   blocks_snapshot.c  snapshots of the state
  *   blocks_prune.c  letting old bodies go
+ *   blocks_begin.c  beginning with a snapshot, and the headers before it
  *
  * Invariants:
  * 1. Headers start at 1 (the block at height 0 follows from the genesis), or higher up where the
@@ -51,6 +52,8 @@ enum blocks_statement {
     BLOCKS_GET_CHUNK,
     BLOCKS_THIN_CHUNKS,
     BLOCKS_THIN_SNAPSHOTS,
+    BLOCKS_PUT_META,
+    BLOCKS_GET_META,
     BLOCKS_PRUNE_BODIES,
     BLOCKS_PRUNE_CHUNKS,
     BLOCKS_PRUNE_SNAPSHOTS,
@@ -85,12 +88,19 @@ SEALMQ_MUST_CHECK int blocks_put_header(struct block_store *store, const struct 
 void blocks_totals_add(struct block_store_totals *totals, uint32_t requests, uint64_t records,
                        size_t size);
 
+/* The header after the snapshot with which the store began, and its certificate, appended: as long
+ * as that block is not here they are what certifies it. SEALMQ_E_NOTFOUND. */
+SEALMQ_MUST_CHECK int blocks_get_begun(struct block_store *store, struct buf *next,
+                                       struct buf *certificate);
+
 /* The sums as of a height. SEALMQ_E_NOTFOUND. */
 SEALMQ_MUST_CHECK int blocks_totals_at(struct block_store *store, uint64_t height,
                                        struct block_store_totals *out);
 
 /* Writes the tiles that the header of this height completes. */
 SEALMQ_MUST_CHECK int blocks_put_tiles(struct block_store *store, uint64_t height);
+/* The same where the header is the first of its run, and the last to come. */
+SEALMQ_MUST_CHECK int blocks_put_tiles_from(struct block_store *store, uint64_t height);
 
 /* The chain at the newest snapshot that is at or below `until` and has a certified header after it.
  * SEALMQ_E_NOTFOUND; _CORRUPT and others, `fault` then says in what. */

@@ -200,3 +200,14 @@ int blocks_put_tiles(struct block_store *store, uint64_t height)
     }
     return error;
 }
+
+int blocks_put_tiles_from(struct block_store *store, uint64_t height)
+{
+    uint64_t span = TILE;
+    int error = 0;
+    for (unsigned level = 0; level < TILE_LEVELS && error == 0 && height % span == 0; level++) {
+        error = put_tile(store, level, height / span);
+        span *= TILE;
+    }
+    return error;
+}

@@ -135,12 +135,21 @@ static int restore_from(struct block_store *store, const struct genesis *genesis
         error = give_chunks(store, &snapshot, restore);
     if (error == 0)
         error = block_store_get_header(store, snapshot.header.height + 1, &next, &certificate);
+    if (error == SEALMQ_E_NOTFOUND)
+        error = blocks_get_begun(store, &next, &certificate);
     if (error == 0)
         error = end_restore(restore, buf_bytes(&next), buf_bytes(&certificate), out, fault);
     chain_restore_free(restore);
     buf_close(&next);
     buf_close(&certificate);
     return error == SEALMQ_E_NOTFOUND ? SEALMQ_E_CORRUPT : error;
+}
+
+/* With a snapshot, and no block since. */
+static bool has_just_begun(struct block_store *store, uint64_t tip)
+{
+    uint64_t header, body;
+    return block_store_lowest(store, &header, &body) == 0 && body > tip;
 }
 
 int blocks_restore(struct block_store *store, const struct genesis *genesis, uint64_t until,
@@ -151,8 +160,11 @@ int blocks_restore(struct block_store *store, const struct genesis *genesis, uin
     int error = block_store_tip(store, &tip);
     if (error == 0 && tip == 0)
         error = SEALMQ_E_NOTFOUND;
+    bool has_begun = error == 0 && has_just_begun(store, tip);
+    uint64_t newest = has_begun ? tip : tip - 1;
     if (error == 0)
-        error = block_store_get_snapshot(store, until < tip ? until : tip - 1, &height, &manifest);
+        error =
+            block_store_get_snapshot(store, until < newest ? until : newest, &height, &manifest);
     if (error == 0) {
         error = restore_from(store, genesis, height, buf_bytes(&manifest), out, fault);
         if (error != 0 && *fault == NULL)
