@@ -443,16 +443,23 @@ struct delivery deliver_take_first(struct broker *b, struct session *s);
 void deliver_waiting(struct broker *b, struct session *s);
 
 /* share.c */
-/* Gives a message to one member of the group, on whatever shard. `passes`: from how many shards it
- * was passed on already. False when no member may have it. */
-bool share_send(struct broker *b, struct publication *publication, struct group *group,
-                unsigned passes);
+/* The way of a message for a group between the shards. */
+struct share_way {
+    uint64_t except;     /* shards that have nobody to give it to */
+    uint8_t home;        /* the shard that chooses, and waits */
+    uint8_t declines;    /* how often it was sent home for somebody better */
+    bool is_refused;     /* there are members who take no more */
+    bool is_handed_over; /* a session that has ended had it: its publisher waits no more */
+};
+/* Gives a message to one member of the group, on whatever shard; this one is its home. False when
+ * no member may have it. */
+bool share_send(struct broker *b, struct publication *publication, struct group *group);
 /* Whether a message that is sent again after a restart is with a member for sure. */
 bool share_has_already(const struct broker *b, const struct group *group,
                        const struct message_taken *taken);
-/* The same for what came from another shard. */
-void share_receive(struct broker *b, struct publication *publication, const struct group_name *name,
-                   unsigned passes);
+/* A message came from another shard: from its home, or home. */
+void share_receive(struct broker *b, struct publication *publication, struct group_name *name,
+                   const struct share_way *way);
 /* Tells the other shards how many members a shared filter has here. SEALMQ_E_NOMEM */
 SEALMQ_MUST_CHECK int share_announce(struct broker *b, struct bytes filter);
 /* A session has a connection now, or none any more. */
@@ -469,7 +476,7 @@ void parcel_put_message(struct broker *b, uint64_t shards, const struct publicat
 /* A message for a member of a group on one shard. SEALMQ_E_NOMEM */
 SEALMQ_MUST_CHECK int parcel_put_shared(struct broker *b, unsigned shard,
                                         struct publication *publication, struct group_name *name,
-                                        unsigned passes);
+                                        const struct share_way *way);
 /* So many subscribers has a filter here; of one that is not shared, one stands for any number, and
  * `online` for durable ones. */
 SEALMQ_MUST_CHECK int parcel_put_filter(struct broker *b, struct bytes filter,
@@ -552,6 +559,9 @@ struct parcel_word {
 };
 /* Answers wait for what was just put into the outboxes of `shards`. */
 void storing_wait_for_shards(struct broker *b, uint64_t shards, size_t bytes);
+/* What was sent off in an epoch that is not complete has come back, and since storing_touches was
+ * dealt with in the open one: who waits for the former waits for the latter, too. */
+void storing_widen(struct broker *b, uint64_t touches_before);
 bool storing_owes_word(const struct broker *b, unsigned shard);
 void storing_close_parcel(struct broker *b, unsigned to, struct parcel_word *word);
 uint64_t storing_position(const struct broker *b);

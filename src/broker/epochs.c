@@ -28,18 +28,19 @@ static bool needs_anything(const struct epoch *epoch)
     return epoch->journal != 0 || epoch->shards != 0;
 }
 
-/* Copies what is set only: the rest of the numbers is long and means nothing. */
+/* Copies what is set only: the rest of the numbers is long and means nothing. A widened epoch may
+ * need more than a later one. */
 static void take_needs(struct epoch *to, const struct epoch *from)
 {
-    to->number = from->number;
-    if (from->journal != 0)
+    if (from->journal > to->journal)
         to->journal = from->journal;
-    to->bytes += from->bytes;
-    to->shards |= from->shards;
     for (uint64_t rest = from->shards; rest != 0; rest &= rest - 1) {
         unsigned shard = (unsigned)__builtin_ctzll(rest);
-        to->parcel[shard] = from->parcel[shard];
+        bool is_new = (to->shards >> shard & 1) == 0;
+        if (is_new || from->parcel[shard] > to->parcel[shard])
+            to->parcel[shard] = from->parcel[shard];
     }
+    to->shards |= from->shards;
 }
 
 void epochs_cut(struct epochs *epochs)
@@ -51,8 +52,15 @@ void epochs_cut(struct epochs *epochs)
         epochs->count++;
     unsigned last = (epochs->first + epochs->count - 1) % EPOCHS_CLOSED_MAX;
     take_needs(&epochs->closed[last], open);
-    open->number++;
+    epochs->closed[last].number = open->number++;
+    epochs->closed[last].bytes += open->bytes;
     open->journal = open->bytes = open->shards = 0;
+}
+
+void epochs_widen(struct epochs *epochs)
+{
+    if (epochs->count > 0)
+        take_needs(&epochs->closed[epochs->first], &epochs->open);
 }
 
 static bool is_complete(const struct epoch *epoch, uint64_t stored, const uint64_t *confirmed)

@@ -38,6 +38,9 @@ void epochs_need_journal(struct epochs *epochs, uint64_t number, uint64_t bytes)
 void epochs_need_parcel(struct epochs *epochs, unsigned shard, uint64_t number, uint64_t bytes);
 /* Something of it is taken away: it ends, if it needs anything. */
 void epochs_cut(struct epochs *epochs);
+/* The oldest closed epoch needs what the open one does, too; and so do those behind it, as they
+ * become complete in order. */
+void epochs_widen(struct epochs *epochs);
 /* Completes what can be: journals up to `stored` are, and of each other shard's parcels those up to
  * confirmed[shard]. True when any epoch has become complete. */
 bool epochs_complete(struct epochs *epochs, uint64_t stored, const uint64_t *confirmed);

@@ -35,7 +35,7 @@ enum item_kind {
 
 struct group_order {
     struct group_name *name; /* a reference */
-    unsigned passes;
+    struct share_way way;
 };
 
 struct item {
@@ -209,7 +209,7 @@ void parcel_put_message(struct broker *b, uint64_t shards, const struct publicat
 }
 
 int parcel_put_shared(struct broker *b, unsigned shard, struct publication *p,
-                      struct group_name *name, unsigned passes)
+                      struct group_name *name, const struct share_way *way)
 {
     uint64_t bit = UINT64_C(1) << shard;
     int error = is_copied(&p->view) ? 0 : publication_own(p);
@@ -219,7 +219,7 @@ int parcel_put_shared(struct broker *b, unsigned shard, struct publication *p,
         error = reserve_all(b, bit, item_space(sizeof(struct group_order)) + message_bytes);
     if (error != 0)
         return error;
-    struct group_order order = {group_name_hold(name), passes};
+    struct group_order order = {group_name_hold(name), *way};
     memcpy(put(b, shard, ITEM_GROUP, sizeof order), &order, sizeof order);
     parcel_put_message(b, bit, p);
     return 0;
@@ -394,12 +394,14 @@ static void receive_for_group(struct broker *b, struct publication *p)
     const struct group_order *order = b->group_order;
     uint64_t note = 0;
     b->group_order = NULL;
-    /* Of what was passed on its publisher does not wait, so it may come after PUBREL. */
-    if (order->passes <= 1 && storing_note(b, p, &note) != 0) {
+    /* A note is for messages whose publisher waits: others may come after PUBREL. What comes home
+     * has been noted there when it was published. */
+    bool is_noted = order->way.home != b->shard && !order->way.is_handed_over;
+    if (is_noted && storing_note(b, p, &note) != 0) {
         STAT_ADD(b, dropped_memory_total, 1);
         return;
     }
-    share_receive(b, p, order->name, order->passes);
+    share_receive(b, p, order->name, &order->way);
     storing_note_end(b, note);
 }
 

@@ -415,7 +415,7 @@ int route_publication(struct broker *b, struct publication *p, bool *has_receive
     for (uint32_t i = 0; i < targets.group_count; i++) {
         bool has_it =
             p->view.taken.shards != 0 && share_has_already(b, targets.groups[i], &p->view.taken);
-        *has_receivers |= has_it || share_send(b, p, targets.groups[i], 0);
+        *has_receivers |= has_it || share_send(b, p, targets.groups[i]);
     }
     direct_deliver(b, direct, p);
     return 0;

@@ -1,24 +1,31 @@
 /* Messages for groups of shared subscriptions: who of a group gets one.
  *
- * The shard on which a message is published chooses, for each group that the topic matches, a
- * shard: in turn, as often as it has connected members, or, when no member is connected anywhere,
- * as it has members. That shard chooses the member: in turn, those before others that can take a
- * message now; then those whose queue has room; when none is connected, a session that keeps a
- * queue. What a shard knows of another one may be old, so whoever has no member that can be given
- * the message passes it on, a limited number of times.
+ * The shard on which a message is published is its home: it chooses, for each group that the topic
+ * matches, a shard: in turn, as often as it has connected members, or, when no member is connected
+ * anywhere, as it has members. That shard chooses the member: in turn, those before others that can
+ * take a message now; then those whose queue has room; when none is connected, a session that keeps
+ * a queue. What a shard knows of another one may be old, so a shard that has no member that can be
+ * given the message sends it home, where another shard is chosen.
+ *
+ * Durable before sent: the home waits for the shard that it has chosen, and goes on to wait for the
+ * one that it chooses next. A message that comes home comes before the word that all of its parcel
+ * is stored, since that word is in the same parcel or a later one; so the epoch in which it was
+ * sent off is not complete, nor is any later one, and what was done in the open epoch is needed by
+ * the oldest that is not complete (storing_widen). Passed on from shard to shard, words would have
+ * to wait for words, in circles.
  *
  * What a session that ends has not acknowledged at QoS 1, and what has waited in its queue, goes to
  * another member. A message at QoS 2 that was sent goes to nobody else [MQTT-4.8.2-5], and neither
  * does one that a client has refused [MQTT-4.8.2-6]. */
 #include "broker/broker_int.h"
 
-#define PASSES_MAX      4  /* from shard to shard */
+#define DECLINES_MAX    4  /* by shards that could keep it, when another has who is connected */
 #define READY_SCAN_MOST 16 /* members asked for one that can take the message now */
 
 /* Chooses one of the shards with members that are not in `except`; false when there is none. This
- * shard, if it was chosen by another one and has not less to offer. */
+ * shard, if it is to be preferred and has not less to offer. */
 static bool choose_shard(const struct broker *b, struct group *group, uint64_t except,
-                         bool is_chosen, unsigned *out)
+                         bool prefers_own, unsigned *out)
 {
     struct group_count own = group_own_count(group);
     uint64_t own_bit = UINT64_C(1) << b->shard;
@@ -34,7 +41,7 @@ static bool choose_shard(const struct broker *b, struct group *group, uint64_t e
         members += count->members;
         online += count->online;
     }
-    if (is_chosen && (shards & own_bit) != 0 && (own.online != 0 || online == 0)) {
+    if (prefers_own && (shards & own_bit) != 0 && (own.online != 0 || online == 0)) {
         *out = b->shard;
         return true;
     }
@@ -163,39 +170,80 @@ bool share_has_already(const struct broker *b, const struct group *group,
     return needed != 0 && (needed & ~taken->shards) == 0;
 }
 
-bool share_send(struct broker *b, struct publication *p, struct group *group, unsigned passes)
+/* Gives it to a member of the shard that is chosen here, or sends it there. False when no member
+ * may have it. */
+static bool place(struct broker *b, struct publication *p, struct group *group,
+                  struct share_way *way, bool prefers_own)
 {
-    uint64_t except = 0;
     unsigned shard;
-    bool is_refused = false;
-    while (choose_shard(b, group, except, passes != 0, &shard)) {
+    while (choose_shard(b, group, way->except, prefers_own, &shard)) {
         if (shard == b->shard) {
             enum served result = serve(b, p, group);
             if (result == SERVED)
                 return true;
-            is_refused |= result == SERVED_FULL;
-        } else if (passes < PASSES_MAX) {
-            if (parcel_put_shared(b, shard, p, group->name, passes + 1) == 0) {
-                /* Whether the member that it goes to is durable is known over there. */
-                if (p->view.qos != 0)
-                    storing_wait_for_shards(b, UINT64_C(1) << shard, message_size(&p->view));
-                return true;
-            }
-            is_refused = true;
+            way->is_refused |= result == SERVED_FULL;
+        } else if (parcel_put_shared(b, shard, p, group->name, way) == 0) {
+            /* Whether the member that it goes to is durable is known over there. */
+            if (p->view.qos != 0)
+                storing_wait_for_shards(b, UINT64_C(1) << shard, message_size(&p->view));
+            return true;
+        } else {
+            way->is_refused = true;
         }
-        except |= UINT64_C(1) << shard;
+        way->except |= UINT64_C(1) << shard;
     }
-    if (is_refused)
+    if (way->is_refused)
         STAT_ADD(b, dropped_queue_full_total, 1);
-    return is_refused;
+    return way->is_refused;
 }
 
-void share_receive(struct broker *b, struct publication *p, const struct group_name *name,
-                   unsigned passes)
+bool share_send(struct broker *b, struct publication *p, struct group *group)
+{
+    struct share_way way = {.home = (uint8_t)b->shard};
+    return place(b, p, group, &way, false);
+}
+
+/* Whether another shard that was not asked yet has members that are connected, and this one none.
+ */
+static bool is_worse_than_others(const struct group *group, uint64_t except)
+{
+    if (group_own_count(group).online != 0)
+        return false;
+    for (uint64_t rest = group->shards & ~except; rest != 0; rest &= rest - 1) {
+        if (group->others[__builtin_ctzll(rest)].online != 0)
+            return true;
+    }
+    return false;
+}
+
+static void receive_as_chosen(struct broker *b, struct publication *p, struct group *group,
+                              struct group_name *name, struct share_way *way)
+{
+    if (group != NULL && way->declines < DECLINES_MAX && is_worse_than_others(group, way->except)) {
+        way->declines++;
+    } else {
+        enum served result = group == NULL ? SERVED_NOBODY : serve(b, p, group);
+        if (result == SERVED)
+            return;
+        way->is_refused |= result == SERVED_FULL;
+        way->except |= UINT64_C(1) << b->shard;
+    }
+    if (parcel_put_shared(b, way->home, p, name, way) != 0)
+        STAT_ADD(b, dropped_memory_total, 1);
+}
+
+void share_receive(struct broker *b, struct publication *p, struct group_name *name,
+                   const struct share_way *way)
 {
     struct group *group = group_find(&b->subtree, group_name_bytes(name));
-    if (group != NULL) /* else the last member of all shards has gone meanwhile */
-        (void)share_send(b, p, group, passes);
+    struct share_way on = *way;
+    if (way->home != b->shard) {
+        receive_as_chosen(b, p, group, name, &on);
+    } else if (group != NULL) { /* else the last member of all shards has gone meanwhile */
+        uint64_t touches = storing_touches(b);
+        (void)place(b, p, group, &on, false);
+        storing_widen(b, touches);
+    }
 }
 
 int share_announce(struct broker *b, struct bytes filter)
@@ -225,10 +273,14 @@ static void hand_over(struct broker *b, const struct delivery *delivery)
     if (delivery->group == NULL || delivery->qos == 0)
         return;
     struct publication p;
+    struct group *group = group_find(&b->subtree, group_name_bytes(delivery->group));
+    if (group == NULL)
+        return;
     publication_of(delivery->message, &p);
-    /* As if another shard had passed it on: members here go first, in whose queue it is stored by
-     * the same commit that ends this session. */
-    share_receive(b, &p, delivery->group, 1);
+    struct share_way way = {.home = (uint8_t)b->shard, .is_handed_over = true};
+    /* Members here go first, in whose queue it is stored by the same commit that ends this session.
+     */
+    (void)place(b, &p, group, &way, true);
     publication_close(&p);
 }
 

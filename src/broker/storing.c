@@ -431,6 +431,12 @@ void storing_wait_for_shards(struct broker *b, uint64_t shards, size_t bytes)
     }
 }
 
+void storing_widen(struct broker *b, uint64_t touches_before)
+{
+    if (b->storing != NULL && b->storing->touches != touches_before)
+        epochs_widen(&b->storing->epochs);
+}
+
 bool storing_owes_word(const struct broker *b, unsigned shard)
 {
     if (b->storing == NULL)

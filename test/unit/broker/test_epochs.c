@@ -69,12 +69,61 @@ static void more_epochs_than_there_is_room_for_are_put_together(void **state)
     assert_true(epochs_complete(&e, MANY + 1, confirmed));
 }
 
+static void a_widened_epoch_needs_what_the_open_one_does(void **state)
+{
+    (void)state;
+    struct epochs e;
+    uint64_t confirmed[EPOCHS_SHARDS_MAX] = {[1] = 3, [2] = 8};
+    epochs_init(&e);
+    epochs_need_journal(&e, 1, 10);
+    epochs_need_parcel(&e, 1, 3, 10);
+    epochs_cut(&e);
+    epochs_need_journal(&e, 2, 10);
+    epochs_need_parcel(&e, 2, 9, 10);
+    epochs_widen(&e);
+    assert_false(epochs_complete(&e, 1, confirmed)); /* its own needs are met */
+    confirmed[2] = 9;
+    assert_false(epochs_complete(&e, 1, confirmed));
+    assert_true(epochs_complete(&e, 2, confirmed));
+    assert_int_equal(e.completed, 1);
+    assert_int_equal(e.waiting_bytes, 20);
+    epochs_cut(&e);
+    assert_true(epochs_complete(&e, 2, confirmed));
+    assert_int_equal(e.waiting_bytes, 0);
+    epochs_widen(&e); /* nothing is closed */
+    assert_int_equal(epochs_newest(&e), 0);
+}
+
+static void widening_is_not_lost_when_epochs_are_put_together(void **state)
+{
+    (void)state;
+    struct epochs e;
+    uint64_t confirmed[EPOCHS_SHARDS_MAX] = {[4] = 19, [5] = 9};
+    epochs_init(&e);
+    epochs_need_journal(&e, 1, 0);
+    epochs_cut(&e);
+    epochs_need_parcel(&e, 4, 20, 0);
+    epochs_widen(&e);
+    e.open.shards = 0; /* the need is the widened one's alone */
+    for (uint64_t i = 2; i <= 2 * EPOCHS_CLOSED_MAX; i++) {
+        epochs_need_parcel(&e, 5, 10, 0);
+        epochs_need_parcel(&e, 4, 1, 0);
+        epochs_cut(&e);
+    }
+    assert_false(epochs_complete(&e, 1, confirmed));
+    confirmed[4] = 20;
+    assert_true(epochs_complete(&e, 1, confirmed));
+    assert_int_equal(e.completed, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_epoch_needs_its_journal_and_all_shards),
         cmocka_unit_test(an_epoch_without_needs_does_not_end),
         cmocka_unit_test(more_epochs_than_there_is_room_for_are_put_together),
+        cmocka_unit_test(a_widened_epoch_needs_what_the_open_one_does),
+        cmocka_unit_test(widening_is_not_lost_when_epochs_are_put_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,16 +88,19 @@ void server_crash(struct server *s)
     session_store_close(s->store);
 }
 
+bool server_carry(struct server *s, unsigned from, unsigned to)
+{
+    struct broker_parcel *parcels = broker_take_parcels(s->shard[from], to);
+    broker_deliver_parcels(s->shard[to], parcels, s->now_ms);
+    return parcels != NULL;
+}
+
 static bool carry_once(struct server *s)
 {
     bool any = false;
     for (unsigned from = 0; from < s->shards; from++) {
-        for (unsigned to = 0; to < s->shards; to++) {
-            struct broker_parcel *parcels = broker_take_parcels(s->shard[from], to);
-            if (parcels != NULL)
-                broker_deliver_parcels(s->shard[to], parcels, s->now_ms);
-            any |= parcels != NULL;
-        }
+        for (unsigned to = 0; to < s->shards; to++)
+            any |= server_carry(s, from, to);
     }
     return any;
 }

@@ -37,6 +37,8 @@ struct server {
 void server_start(struct server *s, const char *path, unsigned shards);
 /* All that is not committed is gone. Clients must be forgotten before. */
 void server_crash(struct server *s);
+/* One shard's parcel for another one; false when there was none. */
+bool server_carry(struct server *s, unsigned from, unsigned to);
 void server_carry_parcels(struct server *s);
 /* Takes the journals of the shards in `mask`; false when there was none. */
 bool server_take(struct server *s, unsigned mask);
