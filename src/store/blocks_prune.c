@@ -85,7 +85,7 @@ int block_store_prune_from(struct block_store *store, const struct block_store_r
 {
     struct search s = {.store = store, .retain = retain};
     struct block_store_totals totals;
-    uint64_t header, tip, at;
+    uint64_t header, tip, at = 0;
     int error = block_store_lowest(store, &header, lowest);
     if (error == 0)
         error = block_store_tip(store, &tip);
