@@ -106,7 +106,7 @@ break_at(clock consensus/pre_prepare.c
   [==[(int64_t)p->timing.time_ahead_ms * 1000);]==]
   [==[BROKEN(clock) ? -1 : (int64_t)p->timing.time_ahead_ms * 1000);]==])
 
-break_rule(request_signatures 163 "signatures of proposed requests are not checked")
+break_rule(request_signatures 363 "signatures of proposed requests are not checked")
 break_at(request_signatures consensus/pre_prepare.c
   [==[if (!p->votes || knows_requests(p, &proposal->block)) {]==]
   [==[if (BROKEN(request_signatures) || !p->votes || knows_requests(p, &proposal->block)) {]==])
@@ -123,7 +123,7 @@ break_at(once ledger/chain_execute.c
         return;
     if (number > sender->lowest) {]==])
 
-break_rule(checkpoint_resent 4 "checkpoint lines are sent once only")
+break_rule(checkpoint_resent 6 "checkpoint lines are sent once only")
 break_at(checkpoint_resent consensus/timer.c
   [==[checkpoint_resend(p, -1);]==]
   [==[if (!BROKEN(checkpoint_resent))
