@@ -20,6 +20,15 @@ static const struct role_rule role_rules[] = {
     {BROKER_ROLE_MEMBER, RULE_READ, "chain/%n/head"},
     {BROKER_ROLE_MEMBER, RULE_READ, "verified/#"},
     {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/request"},
+    /* One that follows the chain, and one that has become a validator since it logged in: which of
+     * them it is, the node knows. */
+    {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/sync/+"},
+    {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/pre-prepare"},
+    {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/prepare"},
+    {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/commit"},
+    {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/checkpoint"},
+    {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/view-change"},
+    {BROKER_ROLE_MEMBER, RULE_WRITE, "chain/%n/new-view"},
     {BROKER_ROLE_APPLICANT, RULE_READ, "%c/+/#"},
     {BROKER_ROLE_APPLICANT, RULE_WRITE, "%c/key"},
     {BROKER_ROLE_APPLICANT, RULE_WRITE, "chain/%n/announce"},

@@ -33,6 +33,9 @@ bool admin_option(struct admin *admin, int option, const char *value)
     case 'N':
         admin->node = value;
         return true;
+    case 'U':
+        admin->url = value;
+        return true;
     case 'T':
         admin->timeout = value;
         return true;
@@ -85,6 +88,7 @@ void admin_close(struct admin *admin)
 struct conversation {
     struct admin *admin;
     const struct validator *node;
+    struct validator elsewhere; /* what `node` points to when it is not in the genesis */
     const char *suffix;
     struct bytes payload;
     struct buf *answer;
@@ -185,6 +189,19 @@ static int choose_node(struct conversation *talk)
 {
     const struct admin *admin = talk->admin;
     const struct validator_set *set = &admin->genesis.validators;
+    if (admin->url != NULL && admin->node == NULL) {
+        snprintf(talk->why, talk->why_size, "--url needs --node as well");
+        return SEALMQ_E_ARG;
+    }
+    if (admin->url != NULL) {
+        int error =
+            bytes_to_cstr(bytes_str(admin->node), talk->elsewhere.id, sizeof talk->elsewhere.id);
+        if (error == 0)
+            error = bytes_to_cstr(bytes_str(admin->url), talk->elsewhere.url,
+                                  sizeof talk->elsewhere.url);
+        talk->node = &talk->elsewhere;
+        return error;
+    }
     int index = admin->node != NULL ? validator_set_find(set, bytes_str(admin->node)) : 0;
     if (index < 0) {
         snprintf(talk->why, talk->why_size, "the genesis has no node %s", admin->node);

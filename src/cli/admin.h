@@ -12,6 +12,7 @@ struct admin {
     const char *genesis_path; /* --genesis, or NULL */
     const char *key_path;     /* --key, or NULL */
     const char *node;         /* --node: an id of the genesis; NULL: the first */
+    const char *url;          /* of `node`, when it is not the genesis's; NULL: as there */
     const char *timeout;      /* --timeout: seconds; NULL: ADMIN_TIMEOUT_S */
     unsigned timeout_s;
     struct genesis genesis;
@@ -22,7 +23,8 @@ struct admin {
 /* The options that all of an operator's subcommands share, as getopt_long's; 'd' is short, too. */
 #define ADMIN_OPTIONS                                                                              \
     {"dir", required_argument, NULL, 'd'}, {"genesis", required_argument, NULL, 'G'},              \
-        {"key", required_argument, NULL, 'K'}, {"node", required_argument, NULL, 'N'},             \
+        {"url", required_argument, NULL, 'U'}, {"key", required_argument, NULL, 'K'},              \
+        {"node", required_argument, NULL, 'N'},                                                    \
     {                                                                                              \
         "timeout", required_argument, NULL, 'T'                                                    \
     }
@@ -31,6 +33,7 @@ struct admin {
     "      --genesis FILE  the network's genesis\n"                                                \
     "      --key FILE      the operator's key\n"                                                   \
     "      --node ID       which node to ask (the first of the genesis)\n"                         \
+    "      --url URL       where it is, when the genesis does not say (mqtt://...)\n"              \
     "      --timeout S     how long to wait for an answer (15 s)\n"
 
 /* Takes an option if it is one of the above. */

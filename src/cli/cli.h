@@ -17,6 +17,7 @@
     X(node, "run a node: MQTT server, history, chain")                                             \
     X(gateway, "run a gateway: readings of this machine and of devices")                           \
     X(device, "list, approve and revoke gateways")                                                 \
+    X(validator, "add and remove nodes that agree on the chain, exchange their keys")              \
     X(status, "ask a node how it is")                                                              \
     X(block, "show a block of a node's store")                                                     \
     X(audit, "compare a history database with the chain")                                          \

@@ -38,6 +38,7 @@ static void free_peers(struct peer *peers, size_t n)
 static void keep_peer(const struct peer *from, struct peer *to)
 {
     to->height = from->height;
+    to->keeps = from->keeps;
     to->heard = from->heard;
     to->heard_ms = from->heard_ms;
     to->healed_ms = from->healed_ms;

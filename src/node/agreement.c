@@ -131,7 +131,8 @@ static unsigned peers_connected(const struct agreement *agreement)
 {
     unsigned n = 0;
     for (size_t i = 0; i < agreement->peer_count; i++)
-        n += net_link_is_connected(agreement->peers[i].link);
+        n += agreement->peers[i].validator >= 0 && agreement->peers[i].link != NULL &&
+             net_link_is_connected(agreement->peers[i].link);
     return n;
 }
 
@@ -160,12 +161,15 @@ void agreement_show_status(struct agreement *agreement)
     shown->tip = *chain_tip_hash(agreement->chain);
     shown->validators = (unsigned)chain_validators(agreement->chain)->n;
     shown->peers_connected = peers_connected(agreement);
-    shown->peer_count = (unsigned)agreement->peer_count;
-    const struct validator_set *set = &agreement->options.genesis->validators;
+    const char *primary = pbft_peer_id(agreement->pbft, shown->pbft.primary);
+    snprintf(shown->primary, sizeof shown->primary, "%s", primary != NULL ? primary : "");
+    shown->peer_count = 0;
     for (size_t i = 0; i < agreement->peer_count; i++) {
         const struct peer *peer = &agreement->peers[i];
-        memcpy(shown->peers[i].id, set->v[peer->validator].id, sizeof shown->peers[i].id);
-        shown->peers[i].is_connected = net_link_is_connected(peer->link);
+        if (peer->link == NULL || peer->validator < 0 || shown->peer_count == VALIDATORS_MAX)
+            continue;
+        memcpy(shown->peers[shown->peer_count].id, peer->id, sizeof peer->id);
+        shown->peers[shown->peer_count++].is_connected = net_link_is_connected(peer->link);
     }
     note_company(agreement);
     pthread_mutex_lock(&agreement->lock);
@@ -203,60 +207,11 @@ void agreement_peer_connected(struct agreement *agreement, int validator)
 static void *agreement_main(void *arg)
 {
     struct agreement *agreement = arg;
-    int error = peers_start(agreement);
-    if (error != 0)
-        log_error(COMPONENT, "no links to other nodes: %s", sealmq_error_text(error));
+    peers_follow(agreement);
     agreement_publish_head(agreement);
     agreement_tick(agreement);
     uv_run(&agreement->loop, UV_RUN_DEFAULT);
     return NULL;
-}
-
-struct member_walk {
-    struct agreement *agreement;
-    int error;
-};
-
-static void add_member(void *context, const struct member *member)
-{
-    struct member_walk *walk = context;
-    struct agreement *agreement = walk->agreement;
-    struct registry_entry entry = {
-        .kind = member->role == MEMBER_VALIDATOR ? REGISTRY_VALIDATOR : REGISTRY_GATEWAY,
-        .is_revoked = member->status == MEMBER_REVOKED,
-        .key = member->key,
-        .validator =
-            validator_set_find(&agreement->options.genesis->validators, bytes_str(member->id)),
-    };
-    memcpy(entry.id, member->id, sizeof entry.id);
-    if (walk->error == 0)
-        walk->error = registry_set(agreement->options.registry, &entry);
-    if (walk->error == 0)
-        agreement->options.member(agreement->options.context, member);
-}
-
-static int add_known(struct agreement *agreement)
-{
-    const struct genesis *genesis = agreement->options.genesis;
-    struct registry_entry entry;
-    int error = 0;
-    for (size_t i = 0; error == 0 && i < genesis->validators.n; i++) {
-        const struct validator *validator = &genesis->validators.v[i];
-        entry = (struct registry_entry){
-            .kind = REGISTRY_VALIDATOR, .key = validator->key, .validator = (int)i};
-        memcpy(entry.id, validator->id, sizeof entry.id);
-        error = registry_set(agreement->options.registry, &entry);
-    }
-    for (size_t i = 0; error == 0 && i < genesis->admin_count; i++) {
-        entry = (struct registry_entry){
-            .kind = REGISTRY_ADMIN, .key = genesis->admins[i].key, .validator = -1};
-        memcpy(entry.id, genesis->admins[i].id, sizeof entry.id);
-        error = registry_set(agreement->options.registry, &entry);
-    }
-    struct member_walk walk = {agreement, error};
-    if (error == 0)
-        chain_members_each(agreement->chain, add_member, &walk);
-    return walk.error;
 }
 
 /* Reads a blob that may be missing. */
@@ -269,7 +224,10 @@ static int new_core(struct agreement *agreement, bool may_vote, char *why, size_
 {
     struct buf slots[PBFT_SLOTS] = {0}, header = {0}, certificate = {0};
     int error = 0;
+    const struct pbft_keys next = {agreement->options.next_key, &agreement->next_log_key,
+                                   &agreement->next_cosigner_key};
     struct pbft_options options = {
+        .next_keys = next.key != NULL ? &next : NULL,
         .chain = agreement->chain,
         .mempool = agreement->mempool,
         .id = agreement->options.id,
@@ -316,6 +274,12 @@ static int put_lost_mark(struct agreement *agreement, struct bytes mark)
     return error;
 }
 
+/* What the mark names: votes under another key cannot have been forgotten. */
+static struct bytes own_key(const struct agreement *agreement)
+{
+    return bytes_of(agreement->options.key->public_key.b, PUBLIC_KEY_SIZE);
+}
+
 static int create_store(struct agreement *agreement, char *why, size_t why_size)
 {
     const struct agreement_options *options = &agreement->options;
@@ -323,7 +287,7 @@ static int create_store(struct agreement *agreement, char *why, size_t why_size)
              options->folder);
     int error = block_store_open(options->folder, BLOCK_STORE_CREATE, &options->genesis->hash,
                                  &agreement->store, why, why_size);
-    return error != 0 ? error : put_lost_mark(agreement, BYTES_LIT("lost"));
+    return error != 0 ? error : put_lost_mark(agreement, own_key(agreement));
 }
 
 /* A node whose store was lost may have signed votes that it does not remember: it must not vote,
@@ -332,16 +296,20 @@ static int read_lost_mark(struct agreement *agreement, bool *may_vote)
 {
     const struct agreement_options *options = &agreement->options;
     struct buf mark = {0};
-    *may_vote = validator_set_find(&options->genesis->validators, bytes_str(options->id)) >= 0;
+    *may_vote = true;
     int error = block_store_get_slot(agreement->store, AGREEMENT_SLOT_LOST, &mark);
+    bool is_of_another = error == 0 && mark.n == PUBLIC_KEY_SIZE &&
+                         !bytes_equal(buf_bytes(&mark), own_key(agreement));
     buf_close(&mark);
+    if (is_of_another)
+        return put_lost_mark(agreement, (struct bytes){0});
     if (error == SEALMQ_E_NOTFOUND)
         return 0;
     if (error == 0 && options->vote_again) {
         log_warn(COMPONENT, "this node votes again, though its blocks.db was lost once");
         return put_lost_mark(agreement, (struct bytes){0});
     }
-    if (error == 0 && *may_vote)
+    if (error == 0)
         log_warn(COMPONENT, "this node does not vote: its blocks.db was lost once, and it cannot "
                             "know what it has signed before (docs/operations/node.md)");
     *may_vote = false;
@@ -371,6 +339,8 @@ static int load(struct agreement *agreement, char *why, size_t why_size)
     agreement->shown.requests_total = totals.requests;
     agreement->shown.records_total = totals.records;
     if (error == 0)
+        error = members_check_key(agreement, why, why_size);
+    if (error == 0)
         error = mempool_new(&agreement->mempool);
     if (error == 0)
         error = receipts_new(&agreement->receipts);
@@ -382,7 +352,7 @@ static int load(struct agreement *agreement, char *why, size_t why_size)
     if (error == 0)
         error = agreement_join_start(agreement);
     if (error == 0)
-        error = add_known(agreement);
+        error = members_load(agreement);
     if (error != 0)
         return error;
     struct checkpoint checkpoint;
@@ -440,6 +410,10 @@ int agreement_new(const struct agreement_options *options, struct agreement **ou
              options->genesis->network);
     sign_key_derive(options->key, LOG_KEY_PURPOSE, &agreement->log_key);
     sign_key_derive(options->key, COSIGNER_KEY_PURPOSE, &agreement->cosigner_key);
+    if (options->next_key != NULL) {
+        sign_key_derive(options->next_key, LOG_KEY_PURPOSE, &agreement->next_log_key);
+        sign_key_derive(options->next_key, COSIGNER_KEY_PURPOSE, &agreement->next_cosigner_key);
+    }
     int error = load(agreement, why, why_size);
     if (error == 0)
         error = start_loop(agreement);
@@ -496,6 +470,8 @@ void agreement_free(struct agreement *agreement)
     buf_close(&agreement->checkpoint);
     sign_key_wipe(&agreement->log_key);
     sign_key_wipe(&agreement->cosigner_key);
+    sign_key_wipe(&agreement->next_log_key);
+    sign_key_wipe(&agreement->next_cosigner_key);
     pthread_rwlock_destroy(&agreement->chain_lock);
     pthread_mutex_destroy(&agreement->lock);
     free(agreement);

@@ -19,6 +19,7 @@ struct agreement_options {
     const struct genesis *genesis; /* borrowed until free, like all here */
     const char *id;
     const struct sign_key *key;
+    const struct sign_key *next_key; /* used once the chain has it for this node; NULL: none */
     const char *folder; /* of blocks.db */
     struct registry *registry;
     uint32_t view_timeout_ms;         /* 0: the default */
@@ -31,6 +32,8 @@ struct agreement_options {
     void (*receipt)(void *context, const struct receipt *receipt);
     void (*refused)(void *context, struct bytes client, uint64_t number, int error);
     void (*publish)(void *context, const char *topic, struct bytes payload, bool retain);
+    /* To one member, if it is connected here. May be NULL. */
+    void (*send)(void *context, const char *member, const char *topic, struct bytes payload);
     /* Memory ran out in the middle of a step: this node no longer takes part, and its process must
      * end to begin again from what is stored. Once at most; what it was is in the log. */
     void (*failed)(void *context, int error);
@@ -53,9 +56,15 @@ SEALMQ_MUST_CHECK int agreement_request(struct agreement *agreement, struct byte
 /* An announcement to be passed on to the other nodes: the payload as it came. */
 SEALMQ_MUST_CHECK int agreement_announce(struct agreement *agreement, struct bytes payload);
 
+/* What this node says to become a validator at `url` (request.h, request_make_join), appended. From
+ * any thread. */
+SEALMQ_MUST_CHECK int agreement_join(struct agreement *agreement, const char *url,
+                                     struct buf *out);
+
 struct agreement_status {
     struct pbft_status pbft;
     unsigned validators, peers_connected;
+    char primary[ID_MAX + 1];
     uint64_t requests_total, records_total; /* on the chain */
     uint64_t receipts_total, refused_total, dropped_total;
     uint64_t bad_messages_total, view_changes_total;

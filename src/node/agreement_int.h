@@ -19,11 +19,18 @@
 #define AGREEMENT_SLOT_LOST (BLOCK_STORE_SLOTS - 1)
 _Static_assert(AGREEMENT_SLOT_LOST >= PBFT_SLOTS, "the core's slots are others");
 
+/* Links kept to validators that have left, so that they hear why. */
+#define AGREEMENT_LEAVERS 8
+
 /* The link to one other validator. */
 struct peer {
     struct agreement *agreement;
-    struct net_link *link;
-    int validator;
+    struct net_link *link; /* NULL: the place is free */
+    int validator;         /* index in the set; -1: it has left, and the link goes at left_ms */
+    uint64_t left_ms;
+    bool knows_other_key; /* it refused the key that we think the chain has for us */
+    char id[ID_MAX + 1];
+    char url[URL_MAX_BYTES + 1];
 };
 
 /* agreement_keep.c */
@@ -85,9 +92,11 @@ struct agreement {
     struct pbft *pbft;
     struct receipts *receipts;
     struct sign_key log_key, cosigner_key;
-    struct peer peers[VALIDATORS_MAX];
-    size_t peer_count;
-    struct buf checkpoint; /* the newest with a quorum */
+    struct sign_key next_log_key, next_cosigner_key;
+    struct peer peers[VALIDATORS_MAX + AGREEMENT_LEAVERS];
+    size_t peer_count;      /* places used so far, free ones among them */
+    struct hash validators; /* the set that links and registry are of */
+    struct buf checkpoint;  /* the newest with a quorum */
     uint64_t checkpoint_size;
     uv_timer_t head;        /* runs while the newest checkpoint is to be published yet */
     uint64_t head_ms;       /* of the last publishing */
@@ -115,13 +124,29 @@ int64_t agreement_wall_us(void);
 void agreement_fail(struct agreement *agreement, const char *what, int error);
 
 /* agreement_peers.c */
-SEALMQ_MUST_CHECK int peers_start(struct agreement *agreement);
+/* Makes and ends links so that they are those of the chain's validators: at the start, and when the
+ * set has changed. */
+void peers_follow(struct agreement *agreement);
+/* Ends the links to those that left a while ago. */
+void peers_sweep(struct agreement *agreement);
 void peers_stop(struct agreement *agreement);
-/* `to`: validator index, or -1 for all others. What is not connected does not get it. */
+/* `to`: an index as the core has them, or -1 for all other validators. What is not connected does
+ * not get it. */
 void peers_send(struct agreement *agreement, int to, const char *suffix, struct bytes bytes);
 /* A link came up: called by the peers, implemented by the stepping side. */
 void agreement_peer_connected(struct agreement *agreement, int validator);
 void agreement_show_status(struct agreement *agreement);
+/* agreement_members.c: the key that the chain has for this node, if we hold it; ours otherwise. */
+const struct sign_key *agreement_key(const struct agreement *agreement);
+/* Whether there is a key of this node that the chain knows, as far as it can be told. */
+SEALMQ_MUST_CHECK int members_check_key(const struct agreement *agreement, char *why,
+                                        size_t why_size);
+/* Tells the registry what the chain says of members and admins. */
+SEALMQ_MUST_CHECK int members_load(struct agreement *agreement);
+/* After a block with the request. */
+void members_took(struct agreement *agreement, const struct request *request);
+/* After a step: links and registry follow the set. */
+void members_follow_set(struct agreement *agreement);
 
 /* agreement_step.c: gives the core an event and does what it asks, until it asks no more. Returns
  * what pbft_step returned for the event, or SEALMQ_E_CLOSED. */

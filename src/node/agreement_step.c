@@ -26,8 +26,8 @@ int64_t agreement_wall_us(void)
 
 static const char *validator_name(const struct agreement *agreement, int validator)
 {
-    const struct validator_set *set = &agreement->options.genesis->validators;
-    return validator >= 0 && (size_t)validator < set->n ? set->v[validator].id : "?";
+    const char *id = pbft_peer_id(agreement->pbft, validator);
+    return id != NULL ? id : "?";
 }
 
 /* ---- step 1 of the contract: durable ---- */
@@ -135,29 +135,6 @@ static int persist(struct agreement *agreement, const struct pbft_update *update
 
 /* ---- step 3: new blocks, checkpoints, notes ---- */
 
-static void member_changed(struct agreement *agreement, struct bytes id)
-{
-    struct member member;
-    if (chain_member(agreement->chain, id, &member) != 0)
-        return;
-    struct registry_entry entry = {
-        .kind = member.role == MEMBER_VALIDATOR ? REGISTRY_VALIDATOR : REGISTRY_GATEWAY,
-        .is_revoked = member.status == MEMBER_REVOKED,
-        .key = member.key,
-        .validator = validator_set_find(&agreement->options.genesis->validators, id),
-    };
-    memcpy(entry.id, member.id, sizeof entry.id);
-    int error = registry_set(agreement->options.registry, &entry);
-    if (error != 0) {
-        agreement_fail(agreement, "what became of a member is not known to log-in", error);
-        return;
-    }
-    log_info(COMPONENT, "%s is %s since block %llu", member.id,
-             entry.is_revoked ? "revoked" : "registered",
-             (unsigned long long)chain_height(agreement->chain));
-    agreement->options.member(agreement->options.context, &member);
-}
-
 static void take_block(struct agreement *agreement, struct bytes wire)
 {
     struct block block;
@@ -174,10 +151,8 @@ static void take_block(struct agreement *agreement, struct bytes wire)
         ASSERT(error == 0);
         if (request.kind == REQUEST_DATA)
             records += request.data.record_count;
-        else if (request.kind == REQUEST_REGISTER)
-            member_changed(agreement, request.register_.id);
-        else if (request.kind == REQUEST_REVOKE)
-            member_changed(agreement, request.revoke.id);
+        else
+            members_took(agreement, &request);
     }
     agreement->shown.requests_total += block.request_count;
     agreement->shown.records_total += records;
@@ -371,6 +346,7 @@ int agreement_step_once(struct agreement *agreement, const struct pbft_event *ev
     progress_blocks(agreement, &update);
     for (size_t i = 0; i < update.block_count; i++)
         take_block(agreement, update.blocks[i].block);
+    members_follow_set(agreement);
     if (update.checkpoint.n != 0)
         take_checkpoint(agreement, update.checkpoint);
     for (size_t i = 0; i < update.note_count; i++)
@@ -392,6 +368,7 @@ int agreement_step(struct agreement *agreement, const struct pbft_event *event)
 
 void agreement_tick(struct agreement *agreement)
 {
+    peers_sweep(agreement);
     (void)agreement_step(agreement, &(struct pbft_event){
                                         .kind = PBFT_EVENT_TICK,
                                         .now_ms = agreement_now_ms(),

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define COMPONENT             "node"
 #define PASSWORDS_WAITING_MAX 64   /* for each worker; more clients are told to come later */
@@ -267,6 +268,12 @@ void node_send(struct node *node, struct bytes client, struct bytes topic, struc
         free(posted);
 }
 
+static void node_send_member(void *context, const char *member, const char *topic,
+                             struct bytes payload)
+{
+    node_send(context, bytes_str(member), bytes_str(topic), payload);
+}
+
 /* ---- start ---- */
 
 static int read_genesis(struct node *node, char *why, size_t why_size)
@@ -289,13 +296,17 @@ static int read_key(struct node *node, char *why, size_t why_size)
                  node->config->id);
         return SEALMQ_E_CONFIG;
     }
-    const struct validator_set *set = &node->genesis.validators;
-    int index = validator_set_find(set, bytes_str(id));
-    if (index >= 0 && memcmp(set->v[index].key.b, node->key.public_key.b, PUBLIC_KEY_SIZE) != 0) {
-        snprintf(why, why_size, "%s: this is not the key that the genesis lists for %s", path, id);
+    int n = snprintf(path + strlen(path), sizeof path - strlen(path), ".next");
+    if (n != 5 || access(path, F_OK) != 0)
+        return 0;
+    error = keyfile_read(path, id, &node->next_key, why, why_size);
+    if (error == 0 && strcmp(id, node->config->id) != 0) {
+        snprintf(why, why_size, "%s: the key is of %s, but the configuration is for %s", path, id,
+                 node->config->id);
         return SEALMQ_E_CONFIG;
     }
-    return 0;
+    node->has_next_key = error == 0;
+    return error;
 }
 
 static struct block_store_retain retain_of(const struct config_retain *config)
@@ -330,6 +341,7 @@ static int start_parts(struct node *node, bool vote_again, char *why, size_t why
                 .genesis = &node->genesis,
                 .id = node->config->id,
                 .key = &node->key,
+                .next_key = node->has_next_key ? &node->next_key : NULL,
                 .folder = folder,
                 .registry = node->registry,
                 .view_timeout_ms = node->config->view_timeout,
@@ -341,6 +353,7 @@ static int start_parts(struct node *node, bool vote_again, char *why, size_t why
                 .receipt = node_receipt,
                 .refused = node_request_refused,
                 .publish = node_broadcast,
+                .send = node_send_member,
                 .failed = node_fail,
             },
             &node->agreement, why, why_size);
@@ -485,6 +498,7 @@ void node_free(struct node *node, unsigned drain_ms)
     rules_unref(node->rules);
     pthread_rwlock_destroy(&node->access_lock);
     sign_key_wipe(&node->key);
+    sign_key_wipe(&node->next_key);
     node_config_free(node->config);
     free(node);
 }

@@ -27,6 +27,8 @@ struct node {
     char config_path[PATH_SIZE];
     struct genesis genesis;
     struct sign_key key;
+    struct sign_key next_key; /* beside it, in "<key>.next": this node's once the chain says so */
+    bool has_next_key;
     int64_t started_us;
     char chain_prefix[NETWORK_MAX + 8]; /* "chain/<network>/" */
 

@@ -24,9 +24,19 @@ static enum broker_verdict consensus_message(struct node_worker *worker,
 {
     struct node *node = worker->node;
     enum pbft_message_kind kind;
+    struct registry_entry entry;
     if (pbft_message_kind_of(suffix, &kind) != 0)
         return refuse(MQTT_REASON_TOPIC_NAME_INVALID, reason);
-    int peer = validator_set_find(&node->genesis.validators, in->client_id);
+    /* Validators come and go while they are connected. Who is none may say where it is, and ask. */
+    bool is_known = registry_find(node->registry, in->client_id, &entry) == 0 && !entry.is_revoked;
+    int peer = is_known ? entry.validator : -1;
+    if (!is_known || (peer < 0 && kind != PBFT_MSG_STATUS && kind != PBFT_MSG_FETCH)) {
+        refusals_log(&worker->refusals, net_worker_now_ms(worker->net), "login",
+                     "refused gateway \"%.*s\" to publish on \"%.*s\"", node_shown(in->client_id),
+                     (const char *)in->client_id.p, node_shown(in->topic),
+                     (const char *)in->topic.p);
+        return refuse(MQTT_REASON_NOT_AUTHORIZED, reason);
+    }
     int error = agreement_message(node->agreement, kind, peer, in->payload);
     if (error != 0) {
         atomic_fetch_add(&node->messages_dropped, 1);
@@ -46,6 +56,14 @@ static enum broker_verdict admin_request(struct node_worker *worker,
     return refuse(error == 0 ? MQTT_REASON_SUCCESS : MQTT_REASON_SERVER_BUSY, reason);
 }
 
+/* Now, whatever it was when it logged in. With our own id comes the gateway on our machine. */
+static bool is_validator(struct node_worker *worker, struct bytes id)
+{
+    struct registry_entry entry;
+    return !bytes_equal(id, bytes_str(worker->node->config->id)) &&
+           registry_find(worker->node->registry, id, &entry) == 0 && entry.validator >= 0;
+}
+
 static enum broker_verdict chain_topic(struct node_worker *worker, const struct broker_publish *in,
                                        uint64_t ticket, uint8_t *reason)
 {
@@ -57,9 +75,11 @@ static enum broker_verdict chain_topic(struct node_worker *worker, const struct 
     case BROKER_ROLE_VALIDATOR:
         return consensus_message(worker, in, suffix, reason);
     case BROKER_ROLE_MEMBER:
-        if (bytes_equal(suffix, BYTES_LIT("request")))
+        if (bytes_equal(suffix, BYTES_LIT("request")) && !is_validator(worker, in->client_id))
             return node_device_message(worker, in, ticket, reason);
-        break;
+        if (bytes_equal(suffix, BYTES_LIT("query")))
+            break;
+        return consensus_message(worker, in, suffix, reason);
     case BROKER_ROLE_ADMIN:
         if (bytes_equal(suffix, BYTES_LIT("request")))
             return admin_request(worker, in, reason);

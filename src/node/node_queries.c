@@ -72,17 +72,14 @@ static void status_chain(const struct node *node, struct buf *json)
 {
     struct agreement_status s;
     agreement_status_get(node->agreement, &s);
-    const struct validator_set *set = &node->genesis.validators;
-    size_t quorum = validators_quorum(set->n);
-    const char *primary =
-        s.pbft.primary >= 0 && (size_t)s.pbft.primary < set->n ? set->v[s.pbft.primary].id : "";
+    size_t quorum = validators_quorum(s.validators);
     buf_printf(json,
                "\"chain\":{\"height\":%llu,\"view\":%llu,\"state\":\"%s\",\"primary\":\"%s\","
                "\"votes\":%s,\"waiting_for_peers\":%s,\"waiting_for_disk\":%s,"
                "\"checkpoint_height\":%llu,\"peers_height\":%llu,\"waiting_requests\":%zu,"
                "\"requests\":%llu,\"records\":%llu,\"receipts\":%llu,\"refused\":%llu,"
                "\"dropped\":%llu,\"bad_messages\":%llu,\"view_changes\":%llu,",
-               ull(s.pbft.height), ull(s.pbft.view), s.pbft.state, primary,
+               ull(s.pbft.height), ull(s.pbft.view), s.pbft.state, s.primary,
                s.pbft.votes ? "true" : "false", s.peers_connected + 1 < quorum ? "true" : "false",
                s.disk_waiting ? "true" : "false", ull(s.pbft.stable_checkpoint),
                ull(s.pbft.peers_height), s.pbft.waiting_requests, ull(s.requests_total),
@@ -208,6 +205,23 @@ static int answer_consistency(struct node *node, const cJSON *object, struct buf
     return 0;
 }
 
+/* This node's own words, to be put into an admin's request. */
+static int answer_join(struct node *node, const cJSON *object, struct buf *json)
+{
+    const char *url;
+    struct buf join = {0};
+    int error = json_member_string(object, "url", &url, NULL);
+    if (error == 0)
+        error = agreement_join(node->agreement, url, &join);
+    if (error == 0) {
+        buf_append_u8(json, '{');
+        append_hash(json, "join", buf_bytes(&join));
+        buf_append_u8(json, '}');
+    }
+    buf_close(&join);
+    return error;
+}
+
 static int answer(struct node *node, const struct broker_publish *in, struct buf *json)
 {
     if (in->payload.n > QUERY_BYTES_MAX)
@@ -224,6 +238,8 @@ static int answer(struct node *node, const struct broker_publish *in, struct buf
         error = answer_devices(node, json);
     else if (error == 0 && strcmp(query, "consistency") == 0)
         error = answer_consistency(node, object, json);
+    else if (error == 0 && strcmp(query, "join") == 0)
+        error = answer_join(node, object, json);
     else if (error == 0 && strcmp(query, "request-number") == 0)
         buf_printf(json, "{\"number\":%llu}",
                    ull(agreement_request_next(node->agreement, in->client_id)));

@@ -141,7 +141,7 @@ def test_another_networks_genesis_is_refused(copy, tmp_path):
     shutil.copy(other.folder / 'genesis.json', copy / 'genesis.json')
     result = start(copy)
     assert result.returncode in (CONFIG, DATAERR), result.stderr
-    assert 'not the key that the genesis lists' in result.stderr
+    assert 'is of another network' in result.stderr
     shutil.copy(other.folder / 'node-a/node.key', copy / 'node-a/node.key')
     result = start(copy)
     assert result.returncode == DATAERR, result.stderr

@@ -52,6 +52,7 @@ class Network:
         self.processes = lib.Processes(Path(folder) / 'processes')
         self.nodes = {}  # those that were started, by letter
         self._starts = 0
+        self.joined = {}  # ports of nodes that are not in the genesis
         for letter in self.letters:
             with open(self.config_path(letter), 'a') as file:
                 file.write(config)
@@ -71,6 +72,8 @@ class Network:
         return self.ids.get(letter, f'node/{letter}')
 
     def port(self, letter):
+        if letter in self.joined:
+            return self.joined[letter]
         return self._port if self.hosts else self._port + self.letters.index(letter)
 
     def address(self, letter):
@@ -111,6 +114,28 @@ class Network:
     def wait_for_log(self, letter, pattern, limit_s=15.0):
         return self.nodes[letter].wait_for_output(pattern, limit_s)
 
+    # ---- validators ----
+
+    def add_node(self, letter):
+        """A node that is not in the genesis: admitted, started, and following."""
+        folder, port = self.folder / f'node-{letter}', free_ports(1)
+        self.joined[letter] = port
+        self.validator('init', self.node_id(letter), folder)
+        self.config_path(letter).write_text(
+            f'id: {self.node_id(letter)}\ngenesis: ../genesis.json\nkey: node.key\ndata: data\n'
+            f'listeners:\n  - address: {lib.HOST}\n    port: {port}\n')
+        self.validator('admit', folder / 'node.key')
+        self.start([letter])
+
+    def url(self, letter):
+        return f'mqtt://{self.address(letter)}:{self.port(letter)}'
+
+    def validator(self, *arguments, node='a'):
+        """sealmq validator ..., by way of a node that is in the genesis."""
+        result = self.sealmq('validator', '--node', self.node_id(node), *arguments)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
     # ---- questions ----
 
     def sealmq(self, command, *arguments, **options):
@@ -121,7 +146,8 @@ class Network:
         return self.sealmq(command, '--data', self.data(letter), *arguments, **options)
 
     def status(self, letter='a'):
-        result = self.sealmq('status', '--node', self.node_id(letter), '--json')
+        place = ['--url', self.url(letter)] if letter in self.joined else []
+        result = self.sealmq('status', '--node', self.node_id(letter), *place, '--json')
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)
 
