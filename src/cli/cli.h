@@ -22,6 +22,7 @@
     X(block, "show a block of a node's store")                                                     \
     X(audit, "compare a history database with the chain")                                          \
     X(proof, "write the proof of a reading, a record or a block")                                  \
+    X(policy, "write the validators' policy, of now or of a size of the log")                      \
     X(verify, "check a proof file offline")                                                        \
     X(token, "make a log-in token for an id that has a key")                                       \
     X(broker, "run a plain MQTT server, without a ledger")                                         \

@@ -376,7 +376,11 @@ int agreement_renew(struct agreement *agreement, struct chain *chain)
     pthread_rwlock_unlock(&agreement->chain_lock);
     if (error == 0)
         error = agreement_keep_start(agreement);
-    return error != 0 ? error : add_known(agreement);
+    if (error == 0)
+        error = members_load(agreement);
+    if (error == 0)
+        peers_follow(agreement);
+    return error;
 }
 
 static int start_loop(struct agreement *agreement)

@@ -20,7 +20,7 @@ struct agreement_options {
     const char *id;
     const struct sign_key *key;
     const struct sign_key *next_key; /* used once the chain has it for this node; NULL: none */
-    const char *folder; /* of blocks.db */
+    const char *folder;              /* of blocks.db */
     struct registry *registry;
     uint32_t view_timeout_ms;         /* 0: the default */
     struct block_store_retain retain; /* of the bodies of blocks */
@@ -58,8 +58,7 @@ SEALMQ_MUST_CHECK int agreement_announce(struct agreement *agreement, struct byt
 
 /* What this node says to become a validator at `url` (request.h, request_make_join), appended. From
  * any thread. */
-SEALMQ_MUST_CHECK int agreement_join(struct agreement *agreement, const char *url,
-                                     struct buf *out);
+SEALMQ_MUST_CHECK int agreement_join(struct agreement *agreement, const char *url, struct buf *out);
 
 struct agreement_status {
     struct pbft_status pbft;

@@ -311,8 +311,19 @@ static int check_note(const struct chain *chain, struct bytes note, struct check
     struct policy *policy = NULL;
     struct buf text = {0};
     unsigned line;
-    const struct genesis *genesis = chain_genesis(chain);
-    int error = policy_format(genesis->network, &genesis->validators, &text);
+    struct bytes body, lines;
+    int error = checkpoint_parse(note, checkpoint, &body, &lines);
+    /* Those who decide the block after its last one sign it. */
+    const struct validator_set *set =
+        error == 0 ? chain_validators_at(chain, checkpoint->size) : NULL;
+    if (error == 0 && set == NULL) {
+        store_why(why, why_size,
+                  "the checkpoint is of validators that have changed since: give a "
+                  "newer one");
+        return SEALMQ_E_STALE;
+    }
+    if (error == 0)
+        error = policy_format(chain_genesis(chain)->network, set, &text);
     if (error == 0)
         error = policy_parse(buf_bytes(&text), &policy, &line, why, why_size);
     if (error == 0)

@@ -80,6 +80,29 @@ def whole_chain(network, letter):
     return chain
 
 
+def check_policies(network, chain):
+    """A checkpoint is held to the policy of its own set, and of no other; so are proofs and audits."""
+    network.stop('a')
+    wanted, size = [], 0
+    while size < len(chain.headers):
+        size += 1
+        following = chain.headers[size - 1].next_validators
+        if not wanted or wanted[-1][0] != following:
+            wanted.append((following, size))
+    policies = {network.offline('a', 'policy', size).stdout.split('\n', 2)[2]
+                for _, size in wanted}
+    assert len(policies) == len(wanted)
+    for height in (3, len(chain.headers) - 2):
+        proof, policy = (network.folder / f'{kind}-{height}' for kind in ('proof', 'policy'))
+        made = network.offline('a', 'proof', 'block', height, '-o', proof)
+        assert made.returncode == 0, made.stderr
+        size = int(proof.read_text().split('\n\n', 1)[1].split('\n')[1])
+        policy.write_text(network.offline('a', 'policy', size).stdout)
+        assert lib.run_sealmq('verify', '--policy', policy, proof).returncode == 0
+    assert lib.run_sealmq('verify', '--policy', network.folder / 'policy-3',
+                          proof).returncode != 0
+
+
 def same_chains(network, letters):
     """Once nothing is under way: all at one tip."""
     def equal():
@@ -118,6 +141,7 @@ def test_a_network_grows_to_seven_and_shrinks_to_four_under_load(network):
             assert chain.numbers[load.id.encode()] >= set(range(1, load.receipted + 1))
     assert len({chain.headers[-1].hash for chain in chains}) == 1
     assert len({header.validators for header in chains[0].headers}) >= 6
+    check_policies(network, chains[0])
 
 
 def test_a_validator_exchanges_its_key_while_reports_flow(network):
