@@ -84,7 +84,8 @@ model:
 # ROWS=pattern,... chooses; QUICK=1 is one short round. Beside it: bench/run --idle N, --churn SECONDS.
 bench: all
 	@cmake --build $(BUILD) --target bench_programs
-	@bench/run $(BUILD)/src/cli/sealmq $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)') \
+	@bench/run $(BUILD)/src/cli/sealmq $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(ROWS),--rows '$(ROWS)') \
 	    --json $(BUILD)/bench.json
 
 # Four nodes on loopback. PARTS=rates,lone,... chooses; QUICK=1 takes two minutes, otherwise ten.
