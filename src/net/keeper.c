@@ -33,9 +33,10 @@ struct keeper {
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, over;
     /* under the lock */
     bool is_stopping;
+    bool is_over; /* the thread will not be held up any more */
     struct shard_slot slots[SHARDS_MOST];
     /* read by anybody */
     atomic_bool is_failing;
@@ -57,6 +58,7 @@ static void init_lock(struct keeper *keeper)
     ASSERT(pthread_condattr_init(&attributes) == 0);
     ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     ASSERT(pthread_cond_init(&keeper->wake, &attributes) == 0);
+    ASSERT(pthread_cond_init(&keeper->over, &attributes) == 0);
     pthread_condattr_destroy(&attributes);
 }
 
@@ -102,6 +104,7 @@ void keeper_free(struct keeper *keeper)
     session_store_close(keeper->store);
     pthread_mutex_destroy(&keeper->lock);
     pthread_cond_destroy(&keeper->wake);
+    pthread_cond_destroy(&keeper->over);
     free(keeper);
 }
 
@@ -255,6 +258,10 @@ static void *keeper_main(void *argument)
         for (size_t i = 0; i < count; i++)
             keeper->options.stored(keeper->options.context, shards[i]);
     }
+    pthread_mutex_lock(&keeper->lock);
+    keeper->is_over = true;
+    pthread_cond_signal(&keeper->over);
+    pthread_mutex_unlock(&keeper->lock);
     return NULL;
 }
 
@@ -321,14 +328,19 @@ static bool finish_once(struct keeper *keeper, struct broker *const *shards, uin
 static void join(struct keeper *keeper)
 {
     struct timespec until;
+    int error = 0;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += SAY_AFTER_S;
-    if (pthread_clockjoin_np(keeper->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-        return;
-    log_warn(COMPONENT,
-             "%s: the disk has not answered for %d s; this waits for it. A second signal ends at "
-             "once: nothing is lost that was acknowledged, unless durability is lazy",
-             keeper->path, SAY_AFTER_S);
+    pthread_mutex_lock(&keeper->lock);
+    while (!keeper->is_over && error != ETIMEDOUT)
+        error = pthread_cond_timedwait(&keeper->over, &keeper->lock, &until);
+    bool is_over = keeper->is_over;
+    pthread_mutex_unlock(&keeper->lock);
+    if (!is_over)
+        log_warn(COMPONENT,
+                 "%s: the disk has not answered for %d s; this waits for it. A second signal ends "
+                 "at once: nothing is lost that was acknowledged, unless durability is lazy",
+                 keeper->path, SAY_AFTER_S);
     pthread_join(keeper->thread, NULL);
 }
 
