@@ -157,8 +157,9 @@ static enum served serve(struct broker *b, struct publication *p, struct group *
     return offline == SERVED_NOBODY ? result : offline;
 }
 
-/* Which shard was chosen in the earlier run nobody knows: it is one of those with members. If not
- * all of them have stored their part, the message is sent again: twice is better than never. */
+/* Which shard was chosen in the earlier run is known only where one shard has all members. What
+ * several have noted says nothing: they note the message for their other subscribers, too, and the
+ * group's can have been on its way between them. It is sent again: twice is better than never. */
 bool share_has_already(const struct broker *b, const struct group *group,
                        const struct message_taken *taken)
 {
@@ -167,7 +168,8 @@ bool share_has_already(const struct broker *b, const struct group *group,
     uint64_t needed = taken->count == b->shards    ? group->shards | own
                       : taken->count >= SHARDS_MAX ? UINT64_MAX
                                                    : (UINT64_C(1) << taken->count) - 1;
-    return needed != 0 && (needed & ~taken->shards) == 0;
+    bool is_one = needed != 0 && (needed & (needed - 1)) == 0;
+    return is_one && (needed & ~taken->shards) == 0;
 }
 
 /* Gives it to a member of the shard that is chosen here, or sends it there. False when no member

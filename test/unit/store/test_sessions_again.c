@@ -106,14 +106,14 @@ static void retained_message_sent_again_is_for_later_subscribers_too(void **stat
     server_crash(&f.server);
 }
 
-/* A member on each of two shards, both away; the second message was given to the second shard, and
- * the shards in `stored` had stored their part when the server crashed. */
-static void group_gets_once(void **state, const char *payload, unsigned stored)
+/* Members on the second shard and on `other`, both away; the second message was given to the second
+ * shard, and the shards in `stored` had stored their part when the server crashed. */
+static void group_gets_once(void **state, const char *payload, unsigned other, unsigned stored)
 {
     struct fixture f = {0};
     struct peer p = {0};
     char a[32], b[32], publisher[32];
-    peer_id(0, 2, "a", a);
+    peer_id(other, 2, "a", a);
     peer_id(1, 2, "b", b);
     peer_id(0, 2, "p", publisher);
     begin(state, &f, 2);
@@ -140,19 +140,19 @@ static void message_for_a_group_that_was_not_stored_is_given_to_it_again(void **
 {
     static char large[3000];
     memset(large, 'l', sizeof large - 1);
-    group_gets_once(state, "small", 1);
+    group_gets_once(state, "small", 0, 1);
 }
 
 static void large_message_for_a_group_is_given_to_it_again(void **state)
 {
     static char large[3000];
     memset(large, 'l', sizeof large - 1);
-    group_gets_once(state, large, 1);
+    group_gets_once(state, large, 0, 1);
 }
 
 static void message_for_a_group_that_was_stored_is_not_given_to_it_again(void **state)
 {
-    group_gets_once(state, "small", 3);
+    group_gets_once(state, "small", 1, 3);
 }
 
 static void identifier_of_a_completed_message_is_free_after_a_lazy_run(void **state)
