@@ -63,21 +63,26 @@ void plant_certify(const struct plant *plant, const struct block *block, struct 
     certificate_encode(&certificate, out);
 }
 
-void plant_block(struct plant *plant)
+int plant_put_block(struct plant *plant)
 {
     struct buf wire = {0}, certificate = {0};
     struct block block;
     make_block(plant->chain, &plant->batch, &wire);
     assert_int_equal(block_decode(buf_bytes(&wire), &block), 0);
     plant_certify(plant, &block, &certificate);
-    assert_int_equal(block_store_begin(plant->store), 0);
-    assert_int_equal(block_store_put_block(plant->store, buf_bytes(&wire), buf_bytes(&certificate)),
-                     0);
-    assert_int_equal(block_store_commit(plant->store), 0);
+    int error = block_store_put_block(plant->store, buf_bytes(&wire), buf_bytes(&certificate));
     assert_int_equal(chain_append(plant->chain, &block), 0);
     batch_close(&plant->batch);
     buf_close(&wire);
     buf_close(&certificate);
+    return error;
+}
+
+void plant_block(struct plant *plant)
+{
+    assert_int_equal(block_store_begin(plant->store), 0);
+    assert_int_equal(plant_put_block(plant), 0);
+    assert_int_equal(block_store_commit(plant->store), 0);
 }
 
 void plant_checkpoint(const struct plant *plant, struct buf *note)

@@ -20,6 +20,8 @@ void plant_free(struct plant *plant);
 struct block_store *plant_open(struct plant *plant, enum block_store_mode mode);
 /* Makes a block of the batch, certifies and stores it. */
 void plant_block(struct plant *plant);
+/* The same within a step of the store, whose error it gives back; the chain has the block then. */
+int plant_put_block(struct plant *plant);
 /* Votes of a quorum for a block. */
 void plant_certify(const struct plant *plant, const struct block *block, struct buf *out);
 /* A checkpoint of the chain as it is, cosigned by a quorum. */
