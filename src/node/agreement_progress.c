@@ -31,12 +31,24 @@ static void show(struct agreement *agreement, uint64_t blocks, uint64_t bytes, u
     agreement->shown.catch_up.bytes_per_s = per_second(bytes, ms);
 }
 
+/* What another node sent before this one had begun to fetch. */
+static void note_few(struct agreement *agreement, const struct pbft_update *update)
+{
+    if (update->block_count < 2)
+        return;
+    agreement->shown.fetched_blocks_total += update->block_count;
+    log_info(COMPONENT, "fetched %zu blocks from other nodes, up to block %llu",
+             update->block_count, (unsigned long long)chain_height(agreement->chain));
+}
+
 void progress_blocks(struct agreement *agreement, const struct pbft_update *update)
 {
     struct agreement_progress *progress = &agreement->progress;
     struct agreement_status *shown = &agreement->shown;
-    if (!progress->is_running)
+    if (!progress->is_running) {
+        note_few(agreement, update);
         return;
+    }
     for (size_t i = 0; i < update->block_count; i++)
         progress->bytes += update->blocks[i].block.n + update->blocks[i].certificate.n;
     progress->blocks += update->block_count;
