@@ -87,5 +87,6 @@ def test_strangers_and_gateways_reach_none_of_it(hostile):
                         v5=True) as client:
         for level in TOPICS:
             client.publish(f'chain/plant/{level}', bytes(115), 1)
-    assert hostile.chain()['bad_messages'] == bad
-    assert hostile.status()['mqtt']['denied'] >= denied + 19
+    # A member may say where it is and ask for blocks: these two were read, and were nothing.
+    assert hostile.chain()['bad_messages'] == bad + 2
+    assert hostile.status()['mqtt']['denied'] >= denied + 17

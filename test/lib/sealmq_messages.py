@@ -104,6 +104,7 @@ class Message:
         self._read_id(fields)
         self.tip, self.view = bounded(fields.number(8)), bounded(fields.number(8))
         self.flags, self.checkpoint_size = fields.number(1), bounded(fields.number(8))
+        self.lowest_body = bounded(fields.number(8))
         demand(self.flags <= 7, 'flags')
 
     def _read_fetch(self, fields):
