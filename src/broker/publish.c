@@ -235,6 +235,8 @@ static void offer(struct broker *b, struct conn *conn, const struct mqtt_publish
         return;
     if (verdict == BROKER_ROUTE)
         reason = route(b, conn, publish, topic, taken);
+    else if (reason == MQTT_REASON_NOT_AUTHORIZED)
+        STAT_ADD(b, publishes_denied_total, 1);
     if (conn->state == CONN_CONNECTED && tickets_complete(conn->tickets, ticket, reason))
         acknowledge_done(b, conn);
 }
