@@ -92,7 +92,13 @@ static void print_request(const struct request *request, uint32_t index)
     }
 }
 
-static void print_person(const struct genesis *genesis, const struct block *block,
+/* `set`: who decided the block, NULL when the store does not tell. */
+static const char *voter_name(const struct validator_set *set, unsigned who)
+{
+    return set != NULL && who < set->n ? set->v[who].id : "?";
+}
+
+static void print_person(const struct validator_set *set, const struct block *block,
                          const struct certificate *certificate)
 {
     const struct block_header *header = &block->header;
@@ -108,11 +114,12 @@ static void print_person(const struct genesis *genesis, const struct block *bloc
     print_hex("state root", &header->state_root);
     if (certificate->n != 0) {
         printf("  committed by    ");
-        for (size_t i = 0; i < certificate->n; i++) {
-            unsigned who = certificate->votes[i].validator;
-            printf(" %s", who < genesis->validators.n ? genesis->validators.v[who].id : "?");
-        }
-        printf(" (%zu are enough)\n", validators_quorum(genesis->validators.n));
+        for (size_t i = 0; i < certificate->n; i++)
+            printf(" %s", voter_name(set, certificate->votes[i].validator));
+        if (set != NULL)
+            printf(" (%zu are enough)\n", validators_quorum(set->n));
+        else
+            puts(" (of validators that this store does not know any more)");
     }
     struct bytes list = block->requests, wire;
     for (uint32_t i = 0; block_requests_next(&list, &wire); i++) {
@@ -144,7 +151,7 @@ static void json_request(const struct request *request)
     buf_close(&text);
 }
 
-static void print_json(const struct genesis *genesis, const struct block *block,
+static void print_json(const struct validator_set *set, const struct block *block,
                        const struct certificate *certificate)
 {
     const struct block_header *header = &block->header;
@@ -158,11 +165,8 @@ static void print_json(const struct genesis *genesis, const struct block *block,
     json_hex("log_root", &header->log_root);
     json_hex("state_root", &header->state_root);
     printf(",\"committed_by\":[");
-    for (size_t i = 0; i < certificate->n; i++) {
-        unsigned who = certificate->votes[i].validator;
-        printf("%s\"%s\"", i == 0 ? "" : ",",
-               who < genesis->validators.n ? genesis->validators.v[who].id : "?");
-    }
+    for (size_t i = 0; i < certificate->n; i++)
+        printf("%s\"%s\"", i == 0 ? "" : ",", voter_name(set, certificate->votes[i].validator));
     printf("],\"requests\":[");
     struct bytes list = block->requests, wire;
     for (bool first = true; block_requests_next(&list, &wire); first = false) {
@@ -175,6 +179,38 @@ static void print_json(const struct genesis *genesis, const struct block *block,
             printf("null");
     }
     puts("]}");
+}
+
+/* Certificates name voters by their places in the set that decided the block. *chain, to be freed,
+ * is what the answer lies in, unless that is the genesis. NULL: nothing here leads to that state.
+ */
+static const struct validator_set *set_of(struct chain_files *files,
+                                          const struct block_header *header, struct chain **chain)
+{
+    char why[512];
+    struct hash hash;
+    *chain = NULL;
+    validator_set_hash(&files->genesis.validators, &hash);
+    if (hash_equal(&hash, &header->validators))
+        return &files->genesis.validators;
+    if (header->height == 0 ||
+        block_store_load_chain(files->blocks, &files->genesis, header->height - 1, chain, NULL,
+                               NULL, why, sizeof why) != 0)
+        return NULL;
+    return hash_equal(chain_validators_hash(*chain), &header->validators) ? chain_validators(*chain)
+                                                                          : NULL;
+}
+
+static void print(struct chain_files *files, const struct block *block,
+                  const struct certificate *certificate, bool as_json)
+{
+    struct chain *chain;
+    const struct validator_set *set = set_of(files, &block->header, &chain);
+    if (as_json)
+        print_json(set, block, certificate);
+    else
+        print_person(set, block, certificate);
+    chain_free(chain);
 }
 
 static int show(struct chain_files *files, const char *wanted, bool as_json, char *why,
@@ -198,10 +234,8 @@ static int show(struct chain_files *files, const char *wanted, bool as_json, cha
         error = block_decode(buf_bytes(&wire), &block);
     if (error == 0 && certificate_wire.n != 0)
         error = certificate_decode(buf_bytes(&certificate_wire), certificate);
-    if (error == 0 && as_json)
-        print_json(&files->genesis, &block, certificate);
-    else if (error == 0)
-        print_person(&files->genesis, &block, certificate);
+    if (error == 0)
+        print(files, &block, certificate, as_json);
     buf_close(&wire);
     buf_close(&certificate_wire);
     free(certificate);

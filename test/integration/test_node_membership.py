@@ -1,5 +1,6 @@
 """Nodes become validators and leave again, and exchange their keys, while reports and requests flow."""
 import collections
+import json
 import sqlite3
 import threading
 
@@ -103,6 +104,19 @@ def check_policies(network, chain):
                           proof).returncode != 0
 
 
+def check_names_of_voters(network, chain, ids):
+    """A block names those who voted for it by the set of its height; e, the fifth by name, left."""
+    seen = set()
+    for height in range(len(chain.headers) - 1, 0, -7):
+        block = json.loads(network.offline('d', 'block', height, '--json').stdout)
+        voters = block['committed_by']
+        assert voters and len(set(voters)) == len(voters) and set(voters) <= set(ids), block
+        seen |= set(voters)
+    assert {ids[-1], ids[-2]} <= seen
+    text = network.offline('d', 'block').stdout
+    assert '(3 are enough)' in text and '?' not in text, text
+
+
 def same_chains(network, letters):
     """Once nothing is under way: all at one tip."""
     def equal():
@@ -142,6 +156,7 @@ def test_a_network_grows_to_seven_and_shrinks_to_four_under_load(network):
     assert len({chain.headers[-1].hash for chain in chains}) == 1
     assert len({header.validators for header in chains[0].headers}) >= 6
     check_policies(network, chains[0])
+    check_names_of_voters(network, chains[0], [network.node_id(letter) for letter in 'abcdefg'])
 
 
 def test_a_validator_exchanges_its_key_while_reports_flow(network):
