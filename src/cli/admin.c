@@ -185,6 +185,29 @@ static void on_timeout(uv_timer_t *timer)
     finish(talk, SEALMQ_E_TIMEOUT);
 }
 
+/* One that is not in the genesis: the others know where it is. */
+static int choose_newer_node(struct conversation *talk)
+{
+    struct admin others = *talk->admin;
+    struct validator_set set;
+    others.node = NULL;
+    int error = admin_validators(&others, &set, talk->why, talk->why_size);
+    sign_key_wipe(&others.key);
+    if (error != 0)
+        return error;
+    for (size_t i = 0; i < set.n; i++) {
+        if (strcmp(set.v[i].id, talk->admin->node) == 0) {
+            talk->elsewhere = set.v[i];
+            talk->node = &talk->elsewhere;
+            return 0;
+        }
+    }
+    snprintf(talk->why, talk->why_size,
+             "neither the genesis nor the validators have a node %s: where is it (--url)?",
+             talk->admin->node);
+    return SEALMQ_E_NOTFOUND;
+}
+
 static int choose_node(struct conversation *talk)
 {
     const struct admin *admin = talk->admin;
@@ -203,10 +226,8 @@ static int choose_node(struct conversation *talk)
         return error;
     }
     int index = admin->node != NULL ? validator_set_find(set, bytes_str(admin->node)) : 0;
-    if (index < 0) {
-        snprintf(talk->why, talk->why_size, "the genesis has no node %s", admin->node);
-        return SEALMQ_E_NOTFOUND;
-    }
+    if (index < 0)
+        return choose_newer_node(talk);
     talk->node = &set->v[index];
     return 0;
 }
@@ -267,6 +288,54 @@ int admin_ask(struct admin *admin, const char *suffix, struct bytes payload, str
     }
     if (error != 0 && why[0] == '\0')
         snprintf(why, why_size, "%s", sealmq_error_text(error));
+    return error;
+}
+
+static int read_validators(struct bytes answer, struct validator_set *out)
+{
+    cJSON *json = NULL;
+    const cJSON *each;
+    *out = (struct validator_set){0};
+    int error = json_parse(answer, &json, NULL);
+    cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(json, "validators"))
+    {
+        const char *id = NULL, *url = NULL;
+        struct validator *validator = &out->v[out->n];
+        if (error == 0 && out->n == VALIDATORS_MAX)
+            error = SEALMQ_E_LIMIT;
+        if (error == 0)
+            error = json_member_string(each, "id", &id, NULL);
+        if (error == 0)
+            error = json_member_string(each, "url", &url, NULL);
+        if (error == 0)
+            error = bytes_to_cstr(bytes_str(id), validator->id, sizeof validator->id);
+        if (error == 0)
+            error = bytes_to_cstr(bytes_str(url), validator->url, sizeof validator->url);
+        if (error != 0)
+            break;
+        out->n++;
+    }
+    cJSON_Delete(json);
+    return error == 0 && out->n == 0 ? SEALMQ_E_PARSE : error;
+}
+
+int admin_validators(struct admin *admin, struct validator_set *out, char *why, size_t why_size)
+{
+    struct admin there = *admin;
+    int error = SEALMQ_E_NOTFOUND;
+    for (size_t i = 0; i < admin->genesis.validators.n && error != 0; i++) {
+        struct buf answer = {0};
+        if (admin->node == NULL)
+            there.node = admin->genesis.validators.v[i].id;
+        error = admin_ask(&there, "query", BYTES_LIT("{\"query\":\"validators\"}"), &answer, why,
+                          why_size);
+        if (error == 0)
+            error = read_validators(buf_bytes(&answer), out);
+        buf_close(&answer);
+        if (admin->node != NULL)
+            break;
+    }
+    sign_key_wipe(&there.key);
     return error;
 }
 

@@ -11,8 +11,8 @@ struct admin {
     const char *folder;       /* -d: has genesis.json and admin.key */
     const char *genesis_path; /* --genesis, or NULL */
     const char *key_path;     /* --key, or NULL */
-    const char *node;         /* --node: an id of the genesis; NULL: the first */
-    const char *url;          /* of `node`, when it is not the genesis's; NULL: as there */
+    const char *node;         /* --node: an id; NULL: the first of the genesis */
+    const char *url;          /* of `node`, NULL: as the genesis says, or else the validators */
     const char *timeout;      /* --timeout: seconds; NULL: ADMIN_TIMEOUT_S */
     unsigned timeout_s;
     struct genesis genesis;
@@ -33,7 +33,7 @@ struct admin {
     "      --genesis FILE  the network's genesis\n"                                                \
     "      --key FILE      the operator's key\n"                                                   \
     "      --node ID       which node to ask (the first of the genesis)\n"                         \
-    "      --url URL       where it is, when the genesis does not say (mqtt://...)\n"              \
+    "      --url URL       where it is, when it is no validator (mqtt://...)\n"                    \
     "      --timeout S     how long to wait for an answer (15 s)\n"
 
 /* Takes an option if it is one of the above. */
@@ -47,6 +47,10 @@ void admin_close(struct admin *admin);
  * SEALMQ_E_TIMEOUT (no connection, or no answer), SEALMQ_E_DENIED (log-in refused), with words. */
 SEALMQ_MUST_CHECK int admin_ask(struct admin *admin, const char *suffix, struct bytes payload,
                                 struct buf *answer, char *why, size_t why_size);
+/* The validators of now, of which id and url alone are set, as the node says that is named, or else
+ * the first of the genesis that answers. */
+SEALMQ_MUST_CHECK int admin_validators(struct admin *admin, struct validator_set *out, char *why,
+                                       size_t why_size);
 /* The next unused request number of this operator. */
 SEALMQ_MUST_CHECK int admin_request_number(struct admin *admin, uint64_t *number, char *why,
                                            size_t why_size);

@@ -13,7 +13,7 @@ static void print_help(void)
     puts("usage: sealmq status [OPTIONS]\n"
          "\n"
          "Asks a node how it is: its chain, its peers, its history, its gateways.\n"
-         "\n" ADMIN_HELP "      --all           all nodes of the genesis, a line each\n"
+         "\n" ADMIN_HELP "      --all           all validators, a line each\n"
          "      --json          as JSON\n"
          "      --help          this");
 }
@@ -123,8 +123,12 @@ static int ask_all(struct admin *admin, bool as_json)
 {
     int status = 0;
     char why[512];
-    for (size_t i = 0; i < admin->genesis.validators.n; i++) {
-        admin->node = admin->genesis.validators.v[i].id;
+    struct validator_set set;
+    if (admin_validators(admin, &set, why, sizeof why) != 0)
+        set = admin->genesis.validators; /* each says below why it does not answer */
+    for (size_t i = 0; i < set.n; i++) {
+        admin->node = set.v[i].id;
+        admin->url = set.v[i].url;
         int error = ask_one(admin, as_json, true, why, sizeof why);
         if (error != 0) {
             status = CLI_NO;
@@ -134,6 +138,7 @@ static int ask_all(struct admin *admin, bool as_json)
                 printf("%-10s unreachable: %s\n", admin->node, why);
         }
     }
+    admin->node = admin->url = NULL; /* they lay in the set */
     return status;
 }
 

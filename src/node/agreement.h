@@ -60,6 +60,9 @@ SEALMQ_MUST_CHECK int agreement_announce(struct agreement *agreement, struct byt
  * any thread. */
 SEALMQ_MUST_CHECK int agreement_join(struct agreement *agreement, const char *url, struct buf *out);
 
+/* Who decides the next block. From any thread. */
+void agreement_validators(struct agreement *agreement, struct validator_set *out);
+
 struct agreement_status {
     struct pbft_status pbft;
     unsigned validators, peers_connected;

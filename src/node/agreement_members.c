@@ -74,6 +74,13 @@ int agreement_join(struct agreement *agreement, const char *url, struct buf *out
     return request_make_join(&self, height, &leaf, key, &agreement->options.genesis->hash, out);
 }
 
+void agreement_validators(struct agreement *agreement, struct validator_set *out)
+{
+    pthread_rwlock_rdlock(&agreement->chain_lock);
+    *out = *chain_validators(agreement->chain);
+    pthread_rwlock_unlock(&agreement->chain_lock);
+}
+
 struct member_walk {
     struct agreement *agreement;
     int error;

@@ -205,6 +205,21 @@ static int answer_consistency(struct node *node, const cJSON *object, struct buf
     return 0;
 }
 
+static void answer_validators(const struct node *node, struct buf *json)
+{
+    struct validator_set set;
+    agreement_validators(node->agreement, &set);
+    buf_append_cstr(json, "{\"validators\":[");
+    for (size_t i = 0; i < set.n; i++) {
+        buf_append_cstr(json, i == 0 ? "{\"id\":" : ",{\"id\":");
+        json_append_string(json, bytes_str(set.v[i].id));
+        buf_append_cstr(json, ",\"url\":");
+        json_append_string(json, bytes_str(set.v[i].url));
+        buf_append_u8(json, '}');
+    }
+    buf_append_cstr(json, "]}");
+}
+
 /* This node's own words, to be put into an admin's request. */
 static int answer_join(struct node *node, const cJSON *object, struct buf *json)
 {
@@ -234,6 +249,8 @@ static int answer(struct node *node, const struct broker_publish *in, struct buf
     error = json_member_string(object, "query", &query, NULL);
     if (error == 0 && strcmp(query, "status") == 0)
         answer_status(node, json);
+    else if (error == 0 && strcmp(query, "validators") == 0)
+        answer_validators(node, json);
     else if (error == 0 && strcmp(query, "devices") == 0)
         error = answer_devices(node, json);
     else if (error == 0 && strcmp(query, "consistency") == 0)

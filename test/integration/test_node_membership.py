@@ -117,6 +117,17 @@ def check_names_of_voters(network, chain, ids):
     assert '(3 are enough)' in text and '?' not in text, text
 
 
+def check_status(network, ids):
+    """Validators of now are found without the genesis; f, who is not in it, by its id alone."""
+    result = network.sealmq('status', '--all', '--json')
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(line)['id'] for line in result.stdout.splitlines()] == ids
+    result = network.sealmq('status', '--node', network.node_id('f'), '--json')
+    assert json.loads(result.stdout)['id'] == network.node_id('f')
+    result = network.sealmq('status', '--node', 'broker/nobody')
+    assert result.returncode != 0 and 'broker/nobody' in result.stderr
+
+
 def same_chains(network, letters):
     """Once nothing is under way: all at one tip."""
     def equal():
@@ -147,6 +158,7 @@ def test_a_network_grows_to_seven_and_shrinks_to_four_under_load(network):
     network.wait_for_height(height + 5, 'adfg')
     for load in loads:
         load.stop()
+    check_status(network, [network.node_id(letter) for letter in 'adfg'])
     same_chains(network, 'adfg')
     chains = [whole_chain(network, letter) for letter in 'adfg']
     for load in loads:
