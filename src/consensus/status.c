@@ -3,9 +3,22 @@
  * section 5.2, status messages.) What is sent so is limited for each peer. */
 #include "consensus/pbft_int.h"
 
+/* The key by which `to` can know us: who has not got the block that exchanged it knows the one
+ * before, and may not get that block if it does not believe us that we have it. */
+static const struct sign_key *key_for(struct pbft *p, int to)
+{
+    struct member us;
+    const struct peer *peer = to >= 0 ? peer_at(p, to) : NULL;
+    bool is_behind = peer != NULL && peer->heard &&
+                     chain_member(p->chain, bytes_str(p->id), &us) == 0 &&
+                     peer->height + 1 < us.since_height;
+    return is_behind && p->key == p->all_keys[1].key ? p->all_keys[0].key : p->key;
+}
+
 void status_send(struct pbft *p, int to)
 {
-    if (p->key == NULL)
+    const struct sign_key *key = key_for(p, to);
+    if (key == NULL)
         return;
     struct msg_status m = {.id = bytes_str(p->id), .height = tip_height(p), .view = p->view};
     m.stable_size = p->stable_size;
@@ -20,7 +33,7 @@ void status_send(struct pbft *p, int to)
         peer_at(p, to)->status_sent_ms = p->now_ms;
     struct buf fields = {0}, wire = {0};
     message_fields_status(&m, &fields);
-    message_sign(PBFT_MSG_STATUS, MESSAGE_NO_SENDER, buf_bytes(&fields), p->key, genesis_hash(p),
+    message_sign(PBFT_MSG_STATUS, MESSAGE_NO_SENDER, buf_bytes(&fields), key, genesis_hash(p),
                  &p->validators, &wire);
     if (buf_status(&fields) != 0)
         p->failed = SEALMQ_E_NOMEM;
@@ -52,8 +65,10 @@ static void heal(struct pbft *p, int who, const struct msg_status *m)
     bool is_changing = (m->flags & STATUS_CHANGING) != 0;
     if (m->height < tip_height(p) && is_due(p, peer->status_sent_ms, p->timing.resend_interval_ms))
         status_send(p, who);
+    if (m->stable_size < p->checkpoint_size && m->height + 1 >= p->checkpoint_size)
+        checkpoint_resend(p, who);
     if (who >= VALIDATORS_MAX)
-        return; /* it takes certified blocks, and no part */
+        return; /* it takes what is certified, and no part */
     if (!p->changing && (m->view < p->view || (m->view == p->view && is_changing)))
         new_view_heal(p, who);
     if (m->height == tip_height(p) && m->view == p->view && !is_changing && !p->changing &&
@@ -63,8 +78,6 @@ static void heal(struct pbft *p, int who, const struct msg_status *m)
         vote_resend(p, VOTE_PREPARE, who);
         vote_resend(p, VOTE_COMMIT, who);
     }
-    if (m->stable_size < p->checkpoint_size && m->height + 1 >= p->checkpoint_size)
-        checkpoint_resend(p, who);
 }
 
 void status_receive(struct pbft *p, struct bytes bytes)

@@ -331,26 +331,38 @@ static void a_view_change_just_after_a_change_of_the_set(void **state)
     cluster_free(c);
 }
 
-static void a_validator_exchanges_its_key_and_goes_on(void **state)
+static void give_next_key(struct cluster *c, size_t at)
 {
-    (void)state;
-    struct cluster *c = cluster_new(4);
-    struct node *node = &c->nodes[2];
+    struct node *node = &c->nodes[at];
     uint8_t seed[SEED_SIZE] = {200};
     sign_key_from_seed(seed, &node->next_key);
     sign_key_derive(&node->next_key, LOG_KEY_PURPOSE, &node->next_log_key);
     sign_key_derive(&node->next_key, COSIGNER_KEY_PURPOSE, &node->next_cosigner_key);
     node->has_next = true;
-    assert_int_equal(cluster_restart(c, 2), 0);
-    cluster_run(c, 20);
-    assert_int_equal(cluster_submit(c, 0), 0);
-    cluster_run(c, 500);
+}
+
+static void rotate(struct cluster *c, size_t at)
+{
+    struct node *node = &c->nodes[at];
     struct validator v = validator_of(node, &node->next_key);
     struct buf wire = {0};
     assert_int_equal(request_make_rotate(bytes_str(node->id), 1, bytes_str(node->id), &v,
                                          &node->next_key, &node->key, &c->genesis.hash, &wire),
                      0);
-    submit(c, 2, &wire);
+    submit(c, at, &wire);
+}
+
+static void a_validator_exchanges_its_key_and_goes_on(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(4);
+    struct node *node = &c->nodes[2];
+    give_next_key(c, 2);
+    assert_int_equal(cluster_restart(c, 2), 0);
+    cluster_run(c, 20);
+    assert_int_equal(cluster_submit(c, 0), 0);
+    cluster_run(c, 500);
+    rotate(c, 2);
     cluster_run(c, 1500);
     cluster_assert_height(c, 2);
     assert_true(votes(c, 2));
@@ -363,6 +375,58 @@ static void a_validator_exchanges_its_key_and_goes_on(void **state)
     node->has_next = false;
     assert_int_equal(cluster_restart(c, 2), 0);
     assert_false(votes(c, 2));
+    cluster_free(c);
+}
+
+static bool only_node_2_gets_commits(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    return sent->kind != PBFT_MSG_COMMIT || sent->to == 2;
+}
+
+/* It alone has the block that exchanged its key, and the others cannot go on without it. */
+static void who_has_a_new_key_is_believed_by_those_behind(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(4);
+    give_next_key(c, 2);
+    assert_int_equal(cluster_restart(c, 2), 0);
+    cluster_run(c, 20);
+    c->passes = only_node_2_gets_commits;
+    rotate(c, 2);
+    cluster_run(c, 300);
+    assert_int_equal(c->nodes[2].height, 1);
+    assert_int_equal(c->nodes[0].height, 0);
+    assert_int_equal(c->nodes[1].height, 0);
+    c->passes = NULL;
+    c->down[3] = true;
+    cluster_run(c, 10000);
+    cluster_assert_height(c, 1);
+    assert_int_equal(cluster_submit(c, 0), 0);
+    cluster_run(c, 3000);
+    cluster_assert_height(c, 2);
+    cluster_free(c);
+}
+
+static bool node_4_gets_no_checkpoints(struct cluster *c, const struct sent *sent)
+{
+    (void)c;
+    return sent->kind != PBFT_MSG_CHECKPOINT || sent->to != 4;
+}
+
+static void a_follower_gets_the_checkpoint_that_it_missed(void **state)
+{
+    (void)state;
+    struct cluster *c = with_followers(5);
+    c->passes = node_4_gets_no_checkpoints;
+    assert_int_equal(cluster_submit(c, 1), 0);
+    cluster_run(c, 2000);
+    cluster_assert_height(c, 2);
+    assert_int_equal(cluster_status(c, 0).stable_checkpoint, 2);
+    assert_int_not_equal(cluster_status(c, 4).stable_checkpoint, 2);
+    c->passes = NULL;
+    cluster_run(c, 2000);
+    assert_int_equal(cluster_status(c, 4).stable_checkpoint, 2);
     cluster_free(c);
 }
 
@@ -402,6 +466,8 @@ int main(void)
         cmocka_unit_test(a_restarted_joiner_goes_on),
         cmocka_unit_test(a_view_change_just_after_a_change_of_the_set),
         cmocka_unit_test(a_validator_exchanges_its_key_and_goes_on),
+        cmocka_unit_test(who_has_a_new_key_is_believed_by_those_behind),
+        cmocka_unit_test(a_follower_gets_the_checkpoint_that_it_missed),
         cmocka_unit_test(checkpoints_are_of_the_set_in_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
