@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool grow(void *array, size_t n, size_t *capacity, size_t size)
+bool sim_grow(void *array, size_t n, size_t *capacity, size_t size)
 {
     void **a = array;
     if (n < *capacity)
@@ -20,12 +20,13 @@ static bool grow(void *array, size_t n, size_t *capacity, size_t size)
 }
 
 /* A block became final at a replica. */
-void sim_check_block(struct sim *sim, const struct sim_replica *replica, struct bytes wire)
+void sim_check_block(struct sim *sim, const struct sim_replica *replica,
+                     const struct pbft_stored_block *stored)
 {
     struct block block;
     if (replica->is_liar)
         return;
-    if (block_decode(wire, &block) != 0) {
+    if (block_decode(stored->block, &block) != 0) {
         sim_broken(sim, "validity", "replica %u stores a block that does not decode",
                    replica->index);
         return;
@@ -47,11 +48,12 @@ void sim_check_block(struct sim *sim, const struct sim_replica *replica, struct 
     if (block.header.time_us > latest_us)
         sim_broken(sim, "validity", "the block at height %llu is from the future",
                    (unsigned long long)height);
-    if (!grow(&sim->agreed, sim->agreed_count, &sim->agreed_capacity, sizeof(*sim->agreed))) {
+    if (!sim_grow(&sim->agreed, sim->agreed_count, &sim->agreed_capacity, sizeof(*sim->agreed))) {
         sim->failed = SEALMQ_E_NOMEM;
         return;
     }
     sim->agreed[sim->agreed_count++] = block.hash;
+    sim_sets_add(sim, &block, stored->certificate);
 }
 
 static void check_bound(struct sim *sim, const struct sim_replica *replica,
@@ -85,7 +87,7 @@ static void check_vote(struct sim *sim, struct sim_replica *replica, enum pbft_m
                        const struct msg_vote *m)
 {
     /* Others' proposals are passed on; a PRE-PREPARE of one's own is a PREPARE. */
-    if (m->sender != (int)replica->index)
+    if (sim_member_at(sim, m->height, m->sender) != replica)
         return;
     if (kind == PBFT_MSG_PRE_PREPARE)
         kind = PBFT_MSG_PREPARE;
@@ -104,8 +106,8 @@ static void check_vote(struct sim *sim, struct sim_replica *replica, enum pbft_m
     if (m->view < replica->left_below)
         sim_broken(sim, "votes", "replica %u votes in view %llu, which it has left", replica->index,
                    (unsigned long long)m->view);
-    if (!grow(&replica->said, replica->said_count, &replica->said_capacity,
-              sizeof(*replica->said))) {
+    if (!sim_grow(&replica->said, replica->said_count, &replica->said_capacity,
+                  sizeof(*replica->said))) {
         sim->failed = SEALMQ_E_NOMEM;
         return;
     }
@@ -139,9 +141,11 @@ static void check_view_change(struct sim *sim, struct sim_replica *replica,
 static void check_new_view(struct sim *sim, struct sim_replica *replica, struct bytes bytes)
 {
     struct msg_new_view m;
-    if (message_decode_new_view(bytes, &m) != 0)
+    struct choice choice;
+    if (message_decode_new_view(bytes, &m) != 0 || sim_choice_of(&m, &choice) != 0)
         sim_broken(sim, "validity", "replica %u sends a malformed new view", replica->index);
-    else if (m.head.sender == (int)replica->index && m.view > replica->left_below)
+    else if (sim_member_at(sim, choice.height, m.head.sender) == replica &&
+             m.view > replica->left_below)
         replica->left_below = m.view;
 }
 
@@ -149,7 +153,7 @@ static void check_new_view(struct sim *sim, struct sim_replica *replica, struct 
 static bool is_promise(const struct sim_replica *replica, const struct pbft_message *message)
 {
     enum pbft_message_kind kind = message->kind;
-    bool is_own = message->bytes.n > 2 && message->bytes.p[2] == replica->index;
+    bool is_own = message->bytes.n > 2 && message->bytes.p[2] == sim_peer_index(replica, replica);
     return is_own &&
            (kind == PBFT_MSG_PREPARE || kind == PBFT_MSG_COMMIT || kind == PBFT_MSG_VIEW_CHANGE ||
             kind == PBFT_MSG_NEW_VIEW || kind == PBFT_MSG_CHECKPOINT);
@@ -244,17 +248,21 @@ void sim_check_entered(struct sim *sim, struct sim_replica *replica, const struc
         replica->bound.set = false;
         if (!sim_find_new_view(event, update, &m) || m.view != update->notes[i].value)
             continue;
-        if (m.n < validators_quorum(sim->n))
+        if (sim_choice_of(&m, &choice) != 0)
+            continue;
+        if (m.n < validators_quorum(sim_set_at(sim, choice.height)->n))
             sim_broken(sim, "votes", "replica %u enters view %llu by %zu view changes",
                        replica->index, (unsigned long long)m.view, m.n);
         for (size_t k = 0; k < m.n; k++) {
-            const struct sim_replica *sender = &sim->replicas[m.view_changes[k].head.sender];
-            if (sender != replica && !sender->is_liar && sender->left_below < m.view)
+            const struct sim_replica *sender =
+                sim_member_at(sim, choice.height, m.view_changes[k].head.sender);
+            if (sender == NULL)
+                sim_broken(sim, "votes", "replica %u enters view %llu by a word of nobody",
+                           replica->index, (unsigned long long)m.view);
+            else if (sender != replica && !sender->is_liar && sender->left_below < m.view)
                 sim_broken(sim, "votes", "replica %u enters view %llu by a word that %u never said",
                            replica->index, (unsigned long long)m.view, sender->index);
         }
-        if (sim_choice_of(&m, &choice) != 0)
-            continue;
         replica->bound.set = true;
         replica->bound.view = m.view;
         replica->bound.choice = choice;
@@ -315,7 +323,7 @@ bool sim_check_settled(struct sim *sim, char *what, size_t what_size)
     }
     for (unsigned i = 0; i < sim->n; i++) {
         const struct sim_replica *replica = &sim->replicas[i];
-        if (replica->is_liar)
+        if (replica->is_liar || !sim_is_told(sim, replica))
             continue;
         if (!replica->is_up) {
             snprintf(what, what_size, "replica %u is down", i);
@@ -346,6 +354,9 @@ static bool count_request(struct sim *sim, struct bytes wire, uint8_t *seen)
         for (unsigned k = 0; k < sim->gateways[i].total; k++, at++)
             if (bytes_equal(wire, buf_bytes(&sim->gateways[i].requests[k])))
                 return ++seen[at] == 1;
+    for (unsigned i = 0; i < sim->change_count; i++, at++)
+        if (bytes_equal(wire, buf_bytes(&sim->changes[i].wire)))
+            return ++seen[at] == 1;
     return false;
 }
 
@@ -374,8 +385,7 @@ static void check_store(struct sim *sim, const struct sim_replica *replica)
         sim->result->requests = requests;
     struct checkpoint checkpoint;
     if (replica->store.checkpoint.n != 0 &&
-        policy_check_note(sim->policy, buf_bytes(&replica->store.checkpoint), &checkpoint, NULL) !=
-            0)
+        sim_check_checkpoint(sim, buf_bytes(&replica->store.checkpoint), &checkpoint) != 0)
         sim_broken(sim, "validity", "replica %u: the checkpoint does not satisfy the policy",
                    replica->index);
 }
@@ -392,7 +402,8 @@ void sim_check_receipts(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->n; i++) {
         const struct sim_replica *replica = &sim->replicas[i];
-        for (size_t k = 0; k < sim->receipt_count && !replica->is_liar && replica->is_up; k++) {
+        bool has_all = !replica->is_liar && replica->is_up && sim_is_told(sim, replica);
+        for (size_t k = 0; k < sim->receipt_count && has_all; k++) {
             const struct sim_receipt *receipt = &sim->receipts[k];
             struct hash root = {0};
             if (receipt->size <= chain_height(replica->chain) + 1)

@@ -16,24 +16,8 @@ static int make_registration(struct sim *sim, unsigned i)
                                  &sim->genesis.hash, &sim->registrations[i]);
 }
 
-/* By which clients judge checkpoints. */
-static int make_policy(struct sim *sim)
-{
-    struct buf text = {0};
-    unsigned line;
-    char why[128];
-    int error = policy_format(sim->genesis.network, &sim->genesis.validators, &text);
-    if (error == 0)
-        error = policy_parse(buf_bytes(&text), &sim->policy, &line, why, sizeof(why));
-    buf_close(&text);
-    return error;
-}
-
 int sim_clients_start(struct sim *sim)
 {
-    int error = make_policy(sim);
-    if (error != 0)
-        return error;
     sim->gateway_count = (unsigned)sim_random_between(&sim->random, 1, SIM_GATEWAYS_MAX);
     for (unsigned i = 0; i < sim->gateway_count; i++) {
         struct sim_gateway *gateway = &sim->gateways[i];
@@ -45,7 +29,7 @@ int sim_clients_start(struct sim *sim)
         gateway->requests = calloc(gateway->total, sizeof(*gateway->requests));
         if (gateway->requests == NULL)
             return SEALMQ_E_NOMEM;
-        error = make_registration(sim, i);
+        int error = make_registration(sim, i);
         if (error != 0)
             return error;
     }
@@ -92,8 +76,7 @@ static int make_next(struct sim *sim, struct sim_gateway *gateway)
     return error;
 }
 
-/* The longest honest chain there is to look at; NULL. */
-static const struct chain *look(const struct sim *sim)
+const struct chain *sim_clients_look(const struct sim *sim)
 {
     const struct chain *best = NULL;
     for (unsigned i = 0; i < sim->n; i++) {
@@ -105,7 +88,7 @@ static const struct chain *look(const struct sim *sim)
     return best;
 }
 
-static void submit(struct sim *sim, const struct buf *wire)
+void sim_clients_submit(struct sim *sim, const struct buf *wire)
 {
     uint64_t count = sim_random_between(&sim->random, 1, sim->f + 1);
     unsigned first = (unsigned)sim_random_below(&sim->random, sim->n);
@@ -129,8 +112,8 @@ void sim_clients_act(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->gateway_count; i++) {
         struct sim_gateway *gateway = &sim->gateways[i];
-        if (!is_done(look(sim), "admin/root", i + 1)) {
-            submit(sim, &sim->registrations[i]);
+        if (!is_done(sim_clients_look(sim), "admin/root", i + 1)) {
+            sim_clients_submit(sim, &sim->registrations[i]);
             continue;
         }
         if (gateway->made < gateway->total && (sim->now_us >= gateway->next_us || sim->is_healed)) {
@@ -142,9 +125,10 @@ void sim_clients_act(struct sim *sim)
             gateway->next_us = sim->now_us + sim_random_below(&sim->random, 3000000);
         }
         for (unsigned k = 0; k < gateway->made; k++)
-            if (!is_done(look(sim), gateway->id, k + 1))
-                submit(sim, &gateway->requests[k]);
+            if (!is_done(sim_clients_look(sim), gateway->id, k + 1))
+                sim_clients_submit(sim, &gateway->requests[k]);
     }
+    sim_membership_act(sim);
     sim_put(sim, (struct sim_event){.at_us = sim->now_us + ACT_EVERY_US +
                                              sim_random_below(&sim->random, 4 * ACT_EVERY_US),
                                     .kind = SIM_CLIENTS});
@@ -155,7 +139,7 @@ void sim_clients_act(struct sim *sim)
 void sim_clients_receipt(struct sim *sim, const struct sim_replica *replica, struct bytes note)
 {
     struct checkpoint checkpoint;
-    if (policy_check_note(sim->policy, note, &checkpoint, NULL) != 0) {
+    if (sim_check_checkpoint(sim, note, &checkpoint) != 0) {
         if (!replica->is_liar)
             sim_broken(sim, "receipts", "replica %u shows a checkpoint that is none",
                        replica->index);
@@ -205,7 +189,7 @@ size_t sim_clients_waiting(const struct sim *sim, const struct chain *chain, str
 
 bool sim_clients_served(struct sim *sim)
 {
-    const struct chain *chain = look(sim);
+    const struct chain *chain = sim_clients_look(sim);
     for (unsigned i = 0; i < sim->gateway_count; i++) {
         const struct sim_gateway *gateway = &sim->gateways[i];
         if (!is_done(chain, "admin/root", i + 1))
@@ -214,7 +198,7 @@ bool sim_clients_served(struct sim *sim)
             if (!is_done(chain, gateway->id, k + 1))
                 return false;
     }
-    return true;
+    return sim_membership_done(sim);
 }
 
 void sim_clients_close(struct sim *sim)

@@ -18,7 +18,7 @@ const char *sim_lie_words(enum sim_lie lie)
 void sim_liars_choose(struct sim *sim)
 {
     struct sim_random *r = &sim->random;
-    if (sim->f == 0 || sim_random_below(r, 3) == 0)
+    if (sim->f == 0 || sim->has_membership || sim_random_below(r, 3) == 0)
         return;
     unsigned count = (unsigned)sim_random_between(r, 1, sim->f);
     for (unsigned k = 0; k < count; k++)

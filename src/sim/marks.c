@@ -80,6 +80,8 @@ static void mark_entered(struct sim *sim, struct sim_replica *replica,
         sim_mark(sim, SIM_MARK_CHANGED_WAITING);
     if (view >= replica->block_view + FAR_VIEWS)
         sim_mark(sim, SIM_MARK_FAR_VIEWS);
+    if (sim_changes_set(sim, replica->status.height))
+        sim_mark(sim, SIM_MARK_SET_AND_VIEW);
     replica->entered_view = view;
 }
 
@@ -92,6 +94,8 @@ static void mark_blocks(struct sim *sim, struct sim_replica *replica,
         struct block block;
         if (block_decode(update->blocks[i].block, &block) != 0)
             continue;
+        if (is_of(event, PBFT_MSG_BLOCKS) && sim_changes_set(sim, block.header.height))
+            sim_mark(sim, SIM_MARK_CAUGHT_UP_SETS);
         for (size_t k = 0; k < replica->said_count; k++) {
             const struct sim_said *said = &replica->said[k];
             if (said->kind == PBFT_MSG_COMMIT && said->height == block.header.height &&
@@ -101,6 +105,32 @@ static void mark_blocks(struct sim *sim, struct sim_replica *replica,
             }
         }
     }
+}
+
+/* It votes itself. */
+static void mark_voter(struct sim *sim, struct sim_replica *replica, const struct msg_vote *m)
+{
+    struct public_key key;
+    if (sim_member_at(sim, m->height, m->sender) != replica)
+        return;
+    if (replica->index >= sim->genesis.validators.n)
+        sim_mark(sim, SIM_MARK_JOINER_VOTED);
+    if (chain_member_keys(replica->chain, bytes_str(replica->who.id), &key, 1) == 1 &&
+        memcmp(&key, &replica->next_key.public_key, sizeof(key)) == 0)
+        sim_mark(sim, SIM_MARK_NEW_KEY_VOTED);
+}
+
+static void mark_message(struct sim *sim, struct sim_replica *replica,
+                         const struct pbft_message *message)
+{
+    struct msg_fetch fetch;
+    struct msg_vote vote;
+    enum pbft_message_kind kind = message->kind;
+    if (kind == PBFT_MSG_FETCH && message_decode_fetch(message->bytes, &fetch) == 0 && fetch.wanted)
+        sim_mark(sim, SIM_MARK_BLOCK_FETCHED);
+    if (sim->has_membership && (kind == PBFT_MSG_PREPARE || kind == PBFT_MSG_COMMIT) &&
+        message_decode_vote(message->bytes, kind, &vote) == 0)
+        mark_voter(sim, replica, &vote);
 }
 
 void sim_marks_step(struct sim *sim, struct sim_replica *replica, const struct pbft_event *event,
@@ -115,15 +145,14 @@ void sim_marks_step(struct sim *sim, struct sim_replica *replica, const struct p
         else if (note->kind == PBFT_NOTE_NEW_VIEW)
             mark_entered(sim, replica, event, update, note->value);
     }
-    for (size_t i = 0; i < update->message_count && !replica->is_liar; i++) {
-        struct msg_fetch m;
-        if (update->messages[i].kind == PBFT_MSG_FETCH &&
-            message_decode_fetch(update->messages[i].bytes, &m) == 0 && m.wanted)
-            sim_mark(sim, SIM_MARK_BLOCK_FETCHED);
-    }
+    for (size_t i = 0; i < update->message_count && !replica->is_liar; i++)
+        mark_message(sim, replica, &update->messages[i]);
     if (update->block_count > 0 && !replica->is_liar)
         mark_blocks(sim, replica, event, update);
+    bool did_vote = replica->status.votes;
     pbft_status_get(replica->pbft, &replica->status);
+    if (did_vote && !replica->status.votes)
+        sim_mark(sim, SIM_MARK_LEAVER_STOPPED);
     if (update->block_count > 0)
         replica->block_view = replica->status.view;
 }

@@ -94,14 +94,20 @@ void sim_send(struct sim *sim, unsigned from, unsigned to, struct sim_payload *p
     sim_payload_release(payload);
 }
 
+int sim_peer_index(const struct sim_replica *replica, const struct sim_replica *other)
+{
+    return validator_set_find(chain_validators(replica->chain), bytes_str(other->who.id));
+}
+
 void sim_connected(struct sim *sim, unsigned a, unsigned b)
 {
     const unsigned ends[2][2] = {{a, b}, {b, a}};
     for (int i = 0; i < 2; i++) {
         struct sim_replica *replica = &sim->replicas[ends[i][0]];
         struct pbft_event step = {.kind = PBFT_EVENT_CONNECTED};
-        step.peer = (int)ends[i][1];
-        if (replica->is_up && !sim->cut[a][b])
-            sim_replica_step(sim, replica, &step);
+        if (!replica->is_up || sim->cut[a][b])
+            continue;
+        step.peer = sim_peer_index(replica, &sim->replicas[ends[i][1]]);
+        sim_replica_step(sim, replica, &step);
     }
 }

@@ -13,8 +13,10 @@ static bool damage_store(struct sim *sim, struct sim_replica *replica)
     if (sim->disk_faults == 0 || replica->life == 0 || replica->store.was_lost ||
         sim_random_below(&sim->random, 3) != 0)
         return false;
+    /* Slots of one who has no votes at its height say nothing, and are not looked at. */
     if (sim_random_below(&sim->random, 2) == 0)
-        return sim_store_tear(&replica->store, &sim->random);
+        return sim_is_validator(sim, replica->store.n + 1, replica) &&
+               sim_store_tear(&replica->store, &sim->random);
     sim_trace(sim, "%u has lost its store", replica->index);
     sim->disk_faults--;
     sim_store_close(&replica->store);
@@ -25,13 +27,16 @@ static bool damage_store(struct sim *sim, struct sim_replica *replica)
 
 static int make_core(struct sim *sim, struct sim_replica *replica)
 {
+    struct pbft_keys next = {&replica->next_key, &replica->next_log_key,
+                             &replica->next_cosigner_key};
     struct pbft_options options = {
         .chain = replica->chain,
         .mempool = replica->mempool,
-        .id = sim->genesis.validators.v[replica->index].id,
+        .id = replica->who.id,
         .key = &replica->key,
         .log_key = &replica->log_key,
         .cosigner_key = &replica->cosigner_key,
+        .next_keys = sim->has_membership ? &next : NULL,
         .timing = sim->timing,
         .may_vote = !replica->store.was_lost,
         .message_bytes_max = 8192, /* so that catching up takes several messages */
@@ -140,6 +145,17 @@ static void send_message(struct sim *sim, struct sim_replica *replica,
     sim_send(sim, replica->index, to, payload);
 }
 
+/* The replica that the core calls so; NULL: nobody any more. */
+static const struct sim_replica *replica_of(const struct sim *sim,
+                                            const struct sim_replica *replica, int peer)
+{
+    const char *id = pbft_peer_id(replica->pbft, peer);
+    for (unsigned i = 0; i < sim->n && id != NULL; i++)
+        if (strcmp(sim->replicas[i].who.id, id) == 0)
+            return &sim->replicas[i];
+    return NULL;
+}
+
 static void send_messages(struct sim *sim, struct sim_replica *replica,
                           const struct pbft_update *update, size_t count)
 {
@@ -152,10 +168,11 @@ static void send_messages(struct sim *sim, struct sim_replica *replica,
             sim->failed = SEALMQ_E_NOMEM;
             return;
         }
-        if (message->to >= 0)
-            send_message(sim, replica, message, payload, (unsigned)message->to);
+        const struct sim_replica *only = replica_of(sim, replica, message->to);
+        if (only != NULL)
+            send_message(sim, replica, message, payload, only->index);
         for (unsigned to = 0; to < sim->n && message->to < 0; to++)
-            if (to != replica->index)
+            if (to != replica->index && sim_peer_index(replica, &sim->replicas[to]) >= 0)
                 send_message(sim, replica, message, payload, to);
         sim_payload_release(payload);
     }
@@ -211,7 +228,7 @@ static bool persist(struct sim *sim, struct sim_replica *replica, const struct p
         return false;
     }
     for (size_t i = 0; i < update->block_count; i++)
-        sim_check_block(sim, replica, update->blocks[i].block);
+        sim_check_block(sim, replica, &update->blocks[i]);
     if (update->block_count > 0)
         sim_trace(sim, "%u has height %zu", replica->index, replica->store.n);
     replica->durable_height = replica->store.n;
@@ -342,7 +359,7 @@ void sim_replica_event(struct sim *sim, const struct sim_event *event)
         step.kind = PBFT_EVENT_MESSAGE;
         step.message.kind = event->payload->kind;
         step.message.bytes = bytes_of(event->payload->bytes, event->payload->n);
-        step.message.peer = (int)event->from;
+        step.message.peer = sim_peer_index(replica, &sim->replicas[event->from]);
         break;
     default:
         if (replica->tick_us == event->at_us)

@@ -54,6 +54,33 @@ static void make_key(struct sim *sim, struct sign_key *key)
     sign_key_from_seed(seed, key);
 }
 
+static void derive(const struct sign_key *key, struct sign_key *log_key,
+                   struct sign_key *cosigner_key)
+{
+    sign_key_derive(key, LOG_KEY_PURPOSE, log_key);
+    sign_key_derive(key, COSIGNER_KEY_PURPOSE, cosigner_key);
+}
+
+static void make_replica(struct sim *sim, unsigned i)
+{
+    struct sim_replica *replica = &sim->replicas[i];
+    struct validator *who = &replica->who;
+    replica->index = i;
+    replica->wall_skew_us =
+        (int64_t)sim_random_below(&sim->random, 2 * SIM_SKEW_MAX_US) - SIM_SKEW_MAX_US;
+    make_key(sim, &replica->key);
+    derive(&replica->key, &replica->log_key, &replica->cosigner_key);
+    if (sim->has_membership) {
+        make_key(sim, &replica->next_key);
+        derive(&replica->next_key, &replica->next_log_key, &replica->next_cosigner_key);
+    }
+    snprintf(who->id, sizeof(who->id), "broker/n%u", i);
+    snprintf(who->url, sizeof(who->url), "mqtt://127.0.0.1:%u", 1883 + i);
+    who->key = replica->key.public_key;
+    who->log_key = replica->log_key.public_key;
+    who->cosigner_key = replica->cosigner_key.public_key;
+}
+
 static int make_network(struct sim *sim)
 {
     static const unsigned sizes[] = {4, 4, 4, 4, 4, 1, 2, 3, 5, 7};
@@ -66,20 +93,11 @@ static int make_network(struct sim *sim)
     snprintf(genesis->network, sizeof(genesis->network), "simulated");
     genesis->created_us = INT64_C(1600000000000000);
     genesis->validators.n = sim->n;
+    sim_membership_choose(sim);
     for (unsigned i = 0; i < sim->n; i++) {
-        struct sim_replica *replica = &sim->replicas[i];
-        struct validator *validator = &genesis->validators.v[i];
-        replica->index = i;
-        replica->wall_skew_us =
-            (int64_t)sim_random_below(&sim->random, 2 * SIM_SKEW_MAX_US) - SIM_SKEW_MAX_US;
-        make_key(sim, &replica->key);
-        sign_key_derive(&replica->key, LOG_KEY_PURPOSE, &replica->log_key);
-        sign_key_derive(&replica->key, COSIGNER_KEY_PURPOSE, &replica->cosigner_key);
-        snprintf(validator->id, sizeof(validator->id), "broker/n%u", i);
-        snprintf(validator->url, sizeof(validator->url), "mqtt://127.0.0.1:%u", 1883 + i);
-        validator->key = replica->key.public_key;
-        validator->log_key = replica->log_key.public_key;
-        validator->cosigner_key = replica->cosigner_key.public_key;
+        make_replica(sim, i);
+        if (i < genesis->validators.n)
+            genesis->validators.v[i] = sim->replicas[i].who;
     }
     make_key(sim, &sim->admin_key);
     genesis->admin_count = genesis->admin_threshold = 1;
@@ -89,7 +107,9 @@ static int make_network(struct sim *sim)
     /* Blocks that need work, in one network of eight. */
     if (sim->options->seed % 8 == 7)
         genesis->parameters.difficulty = (uint8_t)(8 + sim->options->seed / 8 % 9);
-    return genesis_seal(genesis, why, sizeof(why));
+    int error = genesis_seal(genesis, why, sizeof(why));
+    sim->rules = *genesis;
+    return error != 0 ? error : sim_sets_start(sim);
 }
 
 static void choose_timing(struct sim *sim)
@@ -207,7 +227,8 @@ int sim_run(const struct sim_options *options, struct sim_result *out)
     for (size_t i = 0; i < SIM_PROPOSALS_KEPT; i++)
         sim_payload_release(sim->proposals[i]);
     buf_close(&sim->other);
-    policy_free(sim->policy);
+    sim_sets_close(sim);
+    sim_membership_close(sim);
     free(sim->receipts);
     sim_clients_close(sim);
     sim_queue_close(&sim->queue);

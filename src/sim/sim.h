@@ -4,7 +4,8 @@
  * Simulated are: message delay, loss, duplication, reordering, damage and replay; partitions and
  * one-way cuts; clocks that differ; crashes at any point of carrying out an update, after which
  * what was not yet durable is gone; stores that come back torn, or not at all; up to f validators
- * that lie, each in ways of its own; clients that send again until they are served. After a while
+ * that lie, each in ways of its own; clients that send again until they are served. In one seed of
+ * five an admin changes the set of validators meanwhile, and members' keys. After a while
  * everything heals, except that liars go on.
  *
  * Rules that are checked, all the time or at the end:
@@ -12,12 +13,17 @@
  *   validity     each store replays through an empty chain, each certificate verifies, no block is
  *                from the future
  *   votes        no honest replica contradicts a vote that it sent, votes in a view it has left,
- * hides from a view change what it committed to, or votes beside what a view began with durability
- * a restarted replica has all blocks that were final for it; from a torn store none starts once no
- * request is on the chain twice, and none that nobody sent receipts     what a checkpoint with a
- * quorum told a client is on every honest chain in the end evidence     what an honest replica
- * notes as misbehaviour names a liar progress     after healing all requests are executed within a
- * bound, all honest replicas have the same height and a checkpoint of it with a quorum
+ *                hides from a view change what it committed to, or votes beside what a view began
+ *                with
+ *   durability   a restarted replica has all blocks that were final for it; from a torn store none
+ *                starts
+ *   once         no request is on the chain twice, and none that nobody sent
+ *   receipts     what a checkpoint with a quorum told a client is on every honest chain in the end
+ *   evidence     what an honest replica notes as misbehaviour names a liar
+ *   progress     after healing all requests are executed within a bound, all honest replicas have
+ *                the same height and a checkpoint of it with a quorum; but not those that are no
+ *                members
+ * Who is a validator, and what a quorum is, is asked of the set of the height (sets.c).
  *
  * Marks are situations that are hard and must be met: a run of many seeds in which one of them
  * never occurs has not tested what it should (docs/adr/041-simulator.md). */
@@ -85,7 +91,14 @@ const char *sim_lie_words(enum sim_lie lie);
     X(BAD_CHECKPOINT, "a false checkpoint is refused")                                             \
     X(REPLAYED, "an old message comes again")                                                      \
     X(RECEIPT, "a client takes a receipt")                                                         \
-    X(FALSE_RECEIPT, "a client refuses a false receipt")
+    X(FALSE_RECEIPT, "a client refuses a false receipt")                                           \
+    X(SET_CHANGED, "a change of the set is final")                                                 \
+    X(SEVEN_TO_FOUR, "the set has grown to seven and is four again")                               \
+    X(JOINER_VOTED, "a validator that joined votes")                                               \
+    X(LEAVER_STOPPED, "a validator that left stops to vote")                                       \
+    X(SET_AND_VIEW, "a view begins just after a change of the set")                                \
+    X(CAUGHT_UP_SETS, "a change of the set is fetched")                                            \
+    X(NEW_KEY_VOTED, "a validator votes with its new key")
 enum sim_mark {
 #define X(name, words) SIM_MARK_##name,
     SIM_MARKS(X)

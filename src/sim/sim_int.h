@@ -12,6 +12,9 @@
 #define SIM_NODES_MAX    7
 #define SIM_GATEWAYS_MAX 3
 
+/* Requests that change who takes part, in one run. */
+#define SIM_CHANGES_MAX 40
+
 #define SIM_OLD_KEPT       64
 #define SIM_PROPOSALS_KEPT 8
 
@@ -100,11 +103,13 @@ struct sim_said {
 
 struct sim_replica {
     unsigned index;
+    struct validator who; /* as it was made: its id, and the keys that follow */
     bool is_up, is_liar;
     uint64_t life; /* one more with each start */
     struct sign_key key, log_key, cosigner_key;
-    struct sim_store store; /* survives crashes */
-    struct chain *chain;    /* these three do not */
+    struct sign_key next_key, next_log_key, next_cosigner_key; /* where keys are exchanged */
+    struct sim_store store;                                    /* survives crashes */
+    struct chain *chain;                                       /* these three do not */
     struct mempool *mempool;
     struct pbft *pbft;
     uint64_t clock_start_us; /* monotonic clock: since then */
@@ -145,6 +150,28 @@ struct sim_gateway {
     uint64_t next_us;     /* when it makes one more */
 };
 
+/* The set that decides a block: which replica the validator of each index is. */
+struct sim_set {
+    unsigned n;
+    uint8_t replicas[SIM_NODES_MAX];
+};
+
+/* By which clients judge checkpoints of sizes from there on. */
+struct sim_policy {
+    uint64_t from;
+    struct policy *policy;
+};
+
+/* What a replica is once all that was asked for is executed. */
+enum sim_part { SIM_STRANGER, SIM_MEMBER, SIM_VALIDATOR, SIM_REVOKED };
+
+/* A request that changes who takes part, or by which rules. */
+struct sim_change {
+    struct buf wire;
+    int way;     /* of the set's size: 1, -1, or 0 */
+    int replica; /* whom it is about; -1: nobody */
+};
+
 /* The log of headers, as a checkpoint with a quorum says it was. */
 struct sim_receipt {
     uint64_t size;
@@ -159,7 +186,8 @@ struct sim {
     uint64_t now_us;
     int failed; /* out of memory */
 
-    unsigned n, f;
+    unsigned n, f;       /* replicas; faults that every set bears */
+    bool has_membership; /* sets change in this run (membership.c) */
     struct genesis genesis;
     struct sign_key admin_key;
     struct sim_replica replicas[SIM_NODES_MAX];
@@ -200,12 +228,26 @@ struct sim {
     /* By height, from the first replica to store each. */
     struct hash *agreed; /* header hashes */
     size_t agreed_count, agreed_capacity;
+    struct chain *judge;  /* has just the agreed blocks */
+    struct sim_set *sets; /* of heights 1 to agreed_count + 1 */
+    size_t set_capacity;
+    struct sim_policy *policies; /* in order of sizes */
+    size_t policy_count, policy_capacity;
     struct sim_said reproposed; /* what a new view last proposed again */
 
     /* What clients took. */
-    struct policy *policy;
     struct sim_receipt *receipts;
     size_t receipt_count, receipt_capacity;
+
+    /* What the admin is about (membership.c). */
+    struct sim_change changes[SIM_CHANGES_MAX];
+    unsigned change_count;
+    enum sim_part parts[SIM_NODES_MAX];
+    bool has_rotated[SIM_NODES_MAX];
+    unsigned targets[3], target_count; /* sizes of the set, one after another */
+    unsigned target;                   /* the next of them */
+    struct sign_key second_admin_key;
+    struct genesis rules; /* parameters and admins as they are once all is executed */
 };
 
 __attribute__((format(printf, 2, 3))) void sim_trace(struct sim *sim, const char *format, ...);
@@ -232,6 +274,8 @@ void sim_weather_start(struct sim *sim);
 void sim_weather_change(struct sim *sim);
 void sim_heal(struct sim *sim);
 void sim_connected(struct sim *sim, unsigned a, unsigned b);
+/* The index by which `replica` knows another; -1: no validator. */
+int sim_peer_index(const struct sim_replica *replica, const struct sim_replica *other);
 
 /* liar.c */
 void sim_liars_choose(struct sim *sim);
@@ -245,7 +289,37 @@ void sim_liars_hear(struct sim *sim, struct sim_replica *to, struct sim_payload 
 /* New friends and enemies. */
 void sim_liars_turn(struct sim *sim);
 
+/* sets.c */
+/* From the genesis on. */
+SEALMQ_MUST_CHECK int sim_sets_start(struct sim *sim);
+/* The next block is agreed: it and its certificate must be right by the set of its height. */
+void sim_sets_add(struct sim *sim, const struct block *block, struct bytes certificate);
+/* The set that decides the block at `height`, or, where that is not known yet, the newest. */
+const struct sim_set *sim_set_at(const struct sim *sim, uint64_t height);
+/* The replica that is meant by an index of the set that decides `height`. NULL: nobody. */
+struct sim_replica *sim_member_at(struct sim *sim, uint64_t height, int index);
+bool sim_is_validator(const struct sim *sim, uint64_t height, const struct sim_replica *replica);
+/* Whether the block at `height`, which is agreed, changed the set. */
+bool sim_changes_set(const struct sim *sim, uint64_t height);
+/* Whether the note has a quorum of the set that was to sign a log of its size. */
+SEALMQ_MUST_CHECK int sim_check_checkpoint(const struct sim *sim, struct bytes note,
+                                           struct checkpoint *out);
+void sim_sets_close(struct sim *sim);
+
+/* membership.c */
+/* Before the genesis is sealed. */
+void sim_membership_choose(struct sim *sim);
+void sim_membership_act(struct sim *sim);
+bool sim_membership_done(const struct sim *sim);
+/* Whether it must have all blocks in the end: a revoked one and a stranger get none. */
+bool sim_is_told(const struct sim *sim, const struct sim_replica *replica);
+void sim_membership_close(struct sim *sim);
+
 /* clients.c */
+/* The longest honest chain there is to look at; NULL. */
+const struct chain *sim_clients_look(const struct sim *sim);
+/* To some replicas. */
+void sim_clients_submit(struct sim *sim, const struct buf *wire);
 SEALMQ_MUST_CHECK int sim_clients_start(struct sim *sim);
 void sim_clients_act(struct sim *sim);
 bool sim_clients_served(struct sim *sim);
@@ -269,7 +343,10 @@ void sim_marks_stop(struct sim *sim);
 void sim_marks_crash(struct sim *sim, const struct pbft_update *update);
 
 /* check.c */
-void sim_check_block(struct sim *sim, const struct sim_replica *replica, struct bytes wire);
+void sim_check_block(struct sim *sim, const struct sim_replica *replica,
+                     const struct pbft_stored_block *stored);
+/* Room for one more. false: out of memory. */
+bool sim_grow(void *array, size_t n, size_t *capacity, size_t size);
 void sim_check_message(struct sim *sim, struct sim_replica *replica,
                        const struct pbft_message *message);
 /* What was written may have begun a view. */

@@ -75,7 +75,7 @@ break_at(choice_checked consensus/new_view.c
         choice->again = m->again;
     else if (error == 0 && m->again != choice->again)]==])
 
-break_rule(choice_binds 297 "fresh proposals are taken beside what a view began with")
+break_rule(choice_binds 1250 "fresh proposals are taken beside what a view began with")
 break_at(choice_binds consensus/pre_prepare.c
   [==[return p->new_view.set && (height]==]
   [==[return !BROKEN(choice_binds) && p->new_view.set && (height]==])
@@ -132,6 +132,24 @@ break_at(checkpoint_resent consensus/status.c
   [==[checkpoint_resend(p, who);]==]
   [==[if (!BROKEN(checkpoint_resent))
         checkpoint_resend(p, who);]==])
+
+break_rule(new_key_told 977 "who has exchanged its key signs with the new one alone")
+break_at(new_key_told consensus/status.c
+  [==[return is_behind && p->key]==]
+  [==[return !BROKEN(new_key_told) && is_behind && p->key]==])
+
+break_rule(follower_lines 2 "members who follow get no checkpoint lines")
+break_at(follower_lines consensus/status.c
+  [==[if (m->stable_size < p->checkpoint_size &&]==]
+  [==[if (!(BROKEN(follower_lines) && who >= VALIDATORS_MAX) &&
+        m->stable_size < p->checkpoint_size &&]==])
+
+break_rule(old_quorum 2 "a quorum is that of the genesis, whatever the set is now")
+break_at(old_quorum consensus/member.c
+  [==[p->validators = *chain_validators_hash(p->chain);]==]
+  [==[p->validators = *chain_validators_hash(p->chain);
+        if (BROKEN(old_quorum))
+            p->q = validators_quorum(chain_genesis(p->chain)->validators.n);]==])
 
 break_rule(checkpoint_lines 18 "checkpoint lines are not checked")
 break_at(checkpoint_lines consensus/checkpoint.c
