@@ -285,9 +285,8 @@ static int create_store(struct agreement *agreement, char *why, size_t why_size)
     const struct agreement_options *options = &agreement->options;
     log_warn(COMPONENT, "%s/blocks.db is missing: this node starts anew and follows the chain",
              options->folder);
-    int error = block_store_open(options->folder, BLOCK_STORE_CREATE, &options->genesis->hash,
-                                 &agreement->store, why, why_size);
-    return error != 0 ? error : put_lost_mark(agreement, own_key(agreement));
+    return block_store_remake(options->folder, &options->genesis->hash, AGREEMENT_SLOT_LOST,
+                              own_key(agreement), &agreement->store, why, why_size);
 }
 
 /* A node whose store was lost may have signed votes that it does not remember: it must not vote,

@@ -120,9 +120,34 @@ static int lock_folder(struct block_store *store, const char *folder, char *why,
     return SEALMQ_E_IO;
 }
 
-/* Reads the genesis hash, or writes it into a store that was just made. */
-static int check_genesis(struct block_store *store, bool may_write, const struct hash *genesis,
-                         char *why, size_t why_size)
+/* What a store is made with. */
+struct first_slot {
+    int slot;
+    struct bytes bytes; /* empty: no slot */
+};
+
+/* The genesis comes last: a store without it is none. */
+static int put_first(struct block_store *store, sqlite3_stmt *put_genesis,
+                     const struct hash *genesis, const struct first_slot *first)
+{
+    int error = db_begin(store->db);
+    if (error != 0)
+        return error;
+    if (first->bytes.n != 0)
+        error = block_store_put_slot(store, first->slot, first->bytes);
+    db_bind_blob(put_genesis, 1, hash_bytes(genesis));
+    if (error == 0)
+        error = db_run(put_genesis);
+    if (error == 0)
+        error = db_commit(store->db);
+    if (error != 0)
+        db_rollback(store->db);
+    return error;
+}
+
+/* Reads the genesis hash, or writes it into a store that was just made (`first` is not NULL). */
+static int check_genesis(struct block_store *store, const struct first_slot *first,
+                         const struct hash *genesis, char *why, size_t why_size)
 {
     static const char *const sql[] = {"SELECT value FROM meta WHERE key = 'genesis'",
                                       "INSERT INTO meta(key, value) VALUES('genesis', ?1)"};
@@ -135,10 +160,8 @@ static int check_genesis(struct block_store *store, bool may_write, const struct
         error = db_column_blob(statements[0], 0, &recorded);
     if (error == 0 && !bytes_equal(recorded, hash_bytes(genesis)))
         error = SEALMQ_E_NETWORK;
-    if (error == SEALMQ_E_NOTFOUND && may_write) {
-        db_bind_blob(statements[1], 1, hash_bytes(genesis));
-        error = db_run(statements[1]);
-    }
+    if (error == SEALMQ_E_NOTFOUND && first != NULL)
+        error = put_first(store, statements[1], genesis, first);
     if (statements[0] != NULL)
         db_finalize_all(statements, 2);
     if (error == SEALMQ_E_NETWORK)
@@ -152,7 +175,8 @@ static int check_genesis(struct block_store *store, bool may_write, const struct
 }
 
 static int open_database(struct block_store *store, enum block_store_mode mode,
-                         const struct hash *genesis, char *why, size_t why_size)
+                         const struct hash *genesis, const struct first_slot *first, char *why,
+                         size_t why_size)
 {
     static const enum db_mode modes[] = {
         [BLOCK_STORE_CREATE] = DB_CREATE,
@@ -167,12 +191,13 @@ static int open_database(struct block_store *store, enum block_store_mode mode,
                           why, why_size);
     }
     if (error == 0)
-        error = check_genesis(store, mode == BLOCK_STORE_CREATE, genesis, why, why_size);
+        error = check_genesis(store, first, genesis, why, why_size);
     return error;
 }
 
-int block_store_open(const char *folder, enum block_store_mode mode, const struct hash *genesis,
-                     struct block_store **out, char *why, size_t why_size)
+static int open_store(const char *folder, enum block_store_mode mode, const struct hash *genesis,
+                      const struct first_slot *first, struct block_store **out, char *why,
+                      size_t why_size)
 {
     *out = NULL;
     struct block_store *store = calloc(1, sizeof(*store));
@@ -190,13 +215,28 @@ int block_store_open(const char *folder, enum block_store_mode mode, const struc
     if (error == 0 && mode != BLOCK_STORE_READ)
         error = lock_folder(store, folder, why, why_size);
     if (error == 0)
-        error = open_database(store, mode, genesis, why, why_size);
+        error = open_database(store, mode, genesis, first, why, why_size);
     if (error != 0) {
         block_store_close(store);
         return error;
     }
     *out = store;
     return 0;
+}
+
+int block_store_open(const char *folder, enum block_store_mode mode, const struct hash *genesis,
+                     struct block_store **out, char *why, size_t why_size)
+{
+    const struct first_slot none = {0};
+    return open_store(folder, mode, genesis, mode == BLOCK_STORE_CREATE ? &none : NULL, out, why,
+                      why_size);
+}
+
+int block_store_remake(const char *folder, const struct hash *genesis, int slot, struct bytes bytes,
+                       struct block_store **out, char *why, size_t why_size)
+{
+    const struct first_slot first = {slot, bytes};
+    return open_store(folder, BLOCK_STORE_CREATE, genesis, &first, out, why, why_size);
 }
 
 void block_store_close(struct block_store *store)

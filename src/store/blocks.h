@@ -30,6 +30,11 @@ enum block_store_mode {
 SEALMQ_MUST_CHECK int block_store_open(const char *folder, enum block_store_mode mode,
                                        const struct hash *genesis, struct block_store **out,
                                        char *why, size_t why_size);
+/* A new one in place of one that was lost: as BLOCK_STORE_CREATE, and the slot says so from its
+ * first moment. What a crash leaves has the slot, or is refused as corrupt. */
+SEALMQ_MUST_CHECK int block_store_remake(const char *folder, const struct hash *genesis, int slot,
+                                         struct bytes bytes, struct block_store **out, char *why,
+                                         size_t why_size);
 void block_store_close(struct block_store *store);
 
 /* One atomic durable step: everything between begin and commit. The writer has the folder for

@@ -311,12 +311,50 @@ static void what_opens_after_a_crash_is_whole_and_has_all_that_was_durable(void 
         run_seed(state, seed);
 }
 
+/* A node whose store was lost must not vote: no crash makes it look like one that is new. */
+static void a_store_that_is_made_anew_says_so_from_the_first_moment(void **state)
+{
+    const char *folder = *state;
+    static const char *const endings[] = {"", "-wal", "-shm"};
+    static const enum disk_loss losses[] = {DISK_LOSES_NOTHING, DISK_LOSES_ALL, DISK_LOSES_SOME};
+    const struct hash genesis = {{1}};
+    const struct bytes mark = BYTES_LIT("lost");
+    unsigned opened = 0, refused = 0;
+    for (unsigned cut = 1; cut < 80; cut++) {
+        char path[512], why[512];
+        struct block_store *store;
+        struct buf kept = {0};
+        disk_cut_in(cut);
+        if (block_store_remake(folder, &genesis, 7, mark, &store, why, sizeof why) == 0)
+            block_store_close(store);
+        disk_cut_in(0);
+        disk_restart(losses[cut % 3]);
+        if (block_store_open(folder, BLOCK_STORE_WRITE, &genesis, &store, why, sizeof why) == 0) {
+            assert_int_equal(block_store_get_slot(store, 7, &kept), 0);
+            assert_true(bytes_equal(buf_bytes(&kept), mark));
+            block_store_close(store);
+            opened++;
+        } else {
+            refused++;
+        }
+        buf_close(&kept);
+        disk_forget();
+        for (size_t i = 0; i < 3; i++) {
+            snprintf(path, sizeof path, "%s/blocks.db%s", folder, endings[i]);
+            unlink(path);
+        }
+    }
+    assert_true(opened > 0 && refused > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             what_opens_after_a_crash_is_whole_and_has_all_that_was_durable, folder_setup,
             folder_teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_is_made_anew_says_so_from_the_first_moment,
+                                        folder_setup, folder_teardown),
     };
     disk_install(draw);
     return cmocka_run_group_tests(tests, NULL, NULL);
