@@ -77,7 +77,7 @@ void checkpoint_receive(struct pbft *p, struct bytes bytes)
     }
     uint64_t size = tip_height(p) + 1;
     if (m.sender == p->self || m.size <= p->stable_size || m.size > size + CHECKPOINTS_KEPT ||
-        m.size < chain_log(p->chain)->base)
+        m.size < chain_log(p->chain)->base || m.size < p->set_from)
         return;
     struct kept_checkpoint *kept = slot_of(p, m.sender, m.size);
     if (kept->verified && kept->size >= m.size)
@@ -140,7 +140,8 @@ void checkpoint_check(struct pbft *p)
 {
     uint64_t size = tip_height(p) + 1;
     for (size_t back = 0; back < CHECKPOINTS_KEPT; back++, size--) {
-        if (size <= p->stable_size || size <= 1 || size < chain_log(p->chain)->base)
+        if (size <= p->stable_size || size <= 1 || size < chain_log(p->chain)->base ||
+            size < p->set_from) /* whose quorum is another set's */
             return;
         size_t count = 0;
         for (size_t i = 0; i < p->n; i++)

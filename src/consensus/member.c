@@ -131,6 +131,7 @@ void members_reload(struct pbft *p)
         free_peers(p->peers, p->n);
         p->peers = peers;
         forget_set(p);
+        p->set_from = tip_height(p) + 1;
         p->set = *set;
         p->n = set->n;
         p->f = validators_f(set->n);

@@ -221,6 +221,7 @@ struct pbft {
     /* Checkpoints (checkpoint.c). */
     bool checkpoint_due;
     uint64_t checkpoint_size; /* newest that we signed */
+    uint64_t set_from;        /* the set signs checkpoints of this size and larger ones */
     uint64_t stable_size;     /* newest with a quorum */
 
     /* The update under way (update.c). */
