@@ -151,6 +151,11 @@ break_at(old_quorum consensus/member.c
         if (BROKEN(old_quorum))
             p->q = validators_quorum(chain_genesis(p->chain)->validators.n);]==])
 
+break_rule(checkpoint_set 207782 "lines of a size count for the quorum of the set that came after it")
+break_at(checkpoint_set consensus/member.c
+  [==[p->set_from = tip_height(p) + 1;]==]
+  [==[p->set_from = BROKEN(checkpoint_set) ? 0 : tip_height(p) + 1;]==])
+
 break_rule(checkpoint_lines 18 "checkpoint lines are not checked")
 break_at(checkpoint_lines consensus/checkpoint.c
   [==[kept->verified = hash_equal(&kept->root, &checkpoint->root) &&]==]
