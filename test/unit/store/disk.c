@@ -170,8 +170,9 @@ void disk_restart(enum disk_loss loss)
 {
     unsigned percent = draw(101);
     for (size_t i = 0; i < FILES && files[i].path[0] != '\0'; i++) {
-        char shared[640];
-        snprintf(shared, sizeof(shared), "%s-shm", files[i].path);
+        char shared[sizeof(files[i].path) + 8];
+        int n = snprintf(shared, sizeof(shared), "%s-shm", files[i].path);
+        assert_true(n > 0 && (size_t)n < sizeof(shared));
         if (loss == DISK_LOSES_NOTHING) {
             sync_file(&files[i]);
             continue;
