@@ -41,6 +41,8 @@ __attribute__((format(printf, 2, 3))) int cli_usage(const char *command, const c
 /* Prints "sealmq <command>: <words>"; returns `status`. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status,
                                                    const char *format, ...);
+/* The same for one of our errors, in these words or, where `why` is empty, the error's own. */
+int cli_fail_with(const char *command, int error, const char *why);
 /* For getopt_long with opterr 0 and an option string that begins with ':' (after a '+', if any):
  * what to say when it returned ':' or '?'. Returns CLI_USAGE. */
 int cli_bad_option(const char *command, int returned, char **argv);

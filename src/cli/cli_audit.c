@@ -271,8 +271,7 @@ static int run(struct wish *wish)
     buf_close(&wish->note);
     chain_files_close(&wish->files);
     if (error != 0)
-        return cli_fail(ME, cli_status_of(error), "%s",
-                        wish->why[0] != '\0' ? wish->why : sealmq_error_text(error));
+        return cli_fail_with(ME, error, wish->why);
     return audit_is_clean(&totals) ? 0 : CLI_NO;
 }
 

@@ -242,10 +242,7 @@ static int run(struct admin *admin, struct wish *wish, const char *verb)
     else if (error == 0)
         error = revoke(admin, wish);
     admin_close(admin);
-    if (error == 0)
-        return 0;
-    return cli_fail(ME, cli_status_of(error), "%s",
-                    wish->why[0] != '\0' ? wish->why : sealmq_error_text(error));
+    return error == 0 ? 0 : cli_fail_with(ME, error, wish->why);
 }
 
 int cli_device(int argc, char **argv)

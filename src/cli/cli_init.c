@@ -387,8 +387,7 @@ int cli_init(int argc, char **argv)
     if (status == 0) {
         int error = make_network(plan);
         if (error != 0)
-            status = cli_fail(ME, cli_status_of(error), "%s",
-                              plan->why[0] != '\0' ? plan->why : sealmq_error_text(error));
+            status = cli_fail_with(ME, error, plan->why);
         else
             tell(plan);
     }

@@ -87,8 +87,5 @@ int cli_policy(int argc, char **argv)
     if (error == 0)
         error = run(&files, argc == optind ? NULL : argv[optind], why, sizeof why);
     chain_files_close(&files);
-    if (error == 0)
-        return 0;
-    return cli_fail(ME, cli_status_of(error), "%s",
-                    why[0] != '\0' ? why : sealmq_error_text(error));
+    return error == 0 ? 0 : cli_fail_with(ME, error, why);
 }

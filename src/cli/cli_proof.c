@@ -134,10 +134,7 @@ static int run(struct wish *wish)
         return cli_usage(ME,
                          "what is to be proven? row GATEWAY N ROW, record H R I, record newest, "
                          "block H, or consistency SIZE");
-    if (error == 0)
-        return 0;
-    return cli_fail(ME, cli_status_of(error), "%s",
-                    wish->why[0] != '\0' ? wish->why : sealmq_error_text(error));
+    return error == 0 ? 0 : cli_fail_with(ME, error, wish->why);
 }
 
 int cli_proof(int argc, char **argv)

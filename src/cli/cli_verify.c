@@ -217,8 +217,7 @@ static int run(struct wish *wish)
     int status;
     int error = read_all(wish);
     if (error != 0)
-        status = cli_fail(ME, cli_status_of(error), "%s",
-                          wish->why[0] != '\0' ? wish->why : sealmq_error_text(error));
+        status = cli_fail_with(ME, error, wish->why);
     else
         status = wish->since_path != NULL ? check_consistency(wish) : check_proof(wish);
     policy_free(wish->policy);

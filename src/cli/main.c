@@ -138,6 +138,12 @@ int cli_fail(const char *command, int status, const char *format, ...)
     return status;
 }
 
+int cli_fail_with(const char *command, int error, const char *why)
+{
+    return cli_fail(command, cli_status_of(error), "%s",
+                    why[0] != '\0' ? why : sealmq_error_text(error));
+}
+
 int cli_bad_option(const char *command, int returned, char **argv)
 {
     const char *word = argv[optind - 1];
